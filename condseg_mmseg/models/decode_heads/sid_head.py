@@ -1,0 +1,159 @@
+"""Auxiliary head that supervises SID's three maps during training."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from mmseg.utils import ConfigType, SampleList
+from torch import Tensor, nn
+
+from ..layers import resize_to
+from ..losses.functional import check_labels, foreground_labels
+
+_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
+
+
+class SIDBranch(BaseModule):
+    """One SID map to one logit map: CBR, then [resize x2, CBR] ..., then a 1x1 convolution.
+
+    Args:
+        in_channels: Channels of the map.
+        channels: Width of each CBR; between two of them the map grows by 2. The last CBR of the
+            released network, like the others, is 3x3.
+        align_corners: For the resize. Default True.
+        norm_cfg: Normalisation. Default BN.
+        act_cfg: Activation. Default ReLU.
+        init_cfg: mmengine's. Default None.
+
+    Shapes:
+        input (N, in_channels, h, w), output (N, 1, 2^(len(channels)-1) h, 2^(len(channels)-1) w).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        align_corners: bool = True,
+        norm_cfg: dict = _BN,
+        act_cfg: dict = _RELU,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.align_corners = align_corners
+        widths = (in_channels, *channels)
+        self.convs = nn.ModuleList(
+            ConvModule(a, b, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            for a, b in pairwise(widths)
+        )
+        self.conv_seg = nn.Conv2d(widths[-1], 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Decode ``x`` (N, in_channels, h, w)."""
+        x = self.convs[0](x)
+        for conv in self.convs[1:]:
+            x = conv(resize_to(x, [2 * s for s in x.shape[-2:]], self.align_corners))
+        return self.conv_seg(x)
+
+
+@MODELS.register_module()
+class SIDHead(BaseModule):
+    """Supervise foreground, background and uncertainty maps (training only).
+
+    Stands as ``auxiliary_head`` behind :class:`CDFANeck` with ``sid_outputs=True`` and reads the
+    last three of its outputs. mmseg never calls it in prediction. Paper, section "Semantic
+    Information Decoupling".
+
+    Args:
+        in_channels: Channels C of fg, bg and uc. Default 128.
+        channels: Widths of each branch, one x2 up-sampling between two of them. Default
+            ``(256, 256, 128, 64, 64)`` (stride 16; the PVT variant has ``(128, 128, 128, 64, 64,
+            32)``).
+        num_classes: Classes with the background. Default 2.
+        foreground_classes: Class indices whose union is the foreground. Default None, every class
+            but 0.
+        ignore_index: Label that counts nowhere. Default 255.
+        loss_decode: Default ``dict(type='SIDLoss')``.
+        align_corners: For every resize. Default True.
+        norm_cfg: Normalisation. Default BN.
+        act_cfg: Activation. Default ReLU.
+        init_cfg: mmengine's. Default Normal(std=0.01) for each ``conv_seg``, as mmseg's heads.
+
+    Shapes:
+        fg, bg, uc (N, C, h, w); logits, each (N, 1, 2^(len(channels)-1) h, ...).
+
+    Raises:
+        ValueError: ``foreground_classes`` outside the classes, or inputs without fg, bg, uc.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 128,
+        channels: Sequence[int] = (256, 256, 128, 64, 64),
+        num_classes: int = 2,
+        foreground_classes: Sequence[int] | None = None,
+        ignore_index: int = 255,
+        loss_decode: dict | None = None,
+        align_corners: bool = True,
+        norm_cfg: dict = _BN,
+        act_cfg: dict = _RELU,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        foreground = tuple(foreground_classes or range(1, num_classes))
+        if not all(0 <= i < num_classes for i in foreground):
+            raise ValueError(
+                f'foreground_classes must be class indices below num_classes={num_classes}, '
+                f'got {foreground}'
+            )
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.foreground_classes = foreground
+        self.ignore_index = ignore_index
+        self.align_corners = align_corners
+        cfg = {
+            'align_corners': align_corners,
+            'norm_cfg': norm_cfg,
+            'act_cfg': act_cfg,
+            'init_cfg': {'type': 'Normal', 'std': 0.01, 'override': {'name': 'conv_seg'}},
+        }
+        self.foreground = SIDBranch(in_channels, channels, **cfg)
+        self.background = SIDBranch(in_channels, channels, **cfg)
+        self.uncertainty = SIDBranch(in_channels, channels, **cfg)
+        self.loss_decode = MODELS.build(loss_decode or {'type': 'SIDLoss'})
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logit maps of fg, bg and uc, the last three of ``inputs``."""
+        maps = tuple(inputs[-3:])
+        if len(inputs) < 4 or any(
+            m.shape != maps[0].shape or m.shape[1] != self.in_channels for m in maps
+        ):
+            raise ValueError(
+                f'SIDHead reads fg, bg, uc of {self.in_channels} channels from the end of its '
+                f'inputs, got shapes {[tuple(x.shape) for x in inputs]}: set sid_outputs=True in '
+                'CDFANeck, and sid_in_eval=True where it is called in eval mode'
+            )
+        fg, bg, uc = maps
+        return self.foreground(fg), self.background(bg), self.uncertainty(uc)
+
+    def loss(
+        self, inputs: Sequence[Tensor], batch_data_samples: SampleList, train_cfg: ConfigType
+    ) -> dict[str, Tensor]:
+        """Compute the losses of method section "Stage 2" on logits resized to the labels.
+
+        Args:
+            inputs: Outputs of the neck, fg, bg, uc last.
+            batch_data_samples: Samples with ``gt_sem_seg`` (1, H, W): class indices, 255 ignored.
+            train_cfg: Unused; mmseg's signature.
+
+        Returns:
+            ``loss_fg``, ``loss_bg``, ``loss_comp`` and the detached ``beta_fg``, ``beta_bg``.
+        """
+        label = torch.stack([sample.gt_sem_seg.data for sample in batch_data_samples])
+        check_labels(label, self.num_classes, self.ignore_index)
+        label = foreground_labels(label.squeeze(1), self.foreground_classes, self.ignore_index)
+        size = label.shape[-2:]
+        logits = [resize_to(x, size, self.align_corners) for x in self.forward(inputs)]
+        return self.loss_decode(*logits, label, ignore_index=self.ignore_index)

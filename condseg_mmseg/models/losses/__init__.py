@@ -1,0 +1,6 @@
+"""Losses: pure functions in ``functional``, registered shells beside it."""
+
+from .bce_dice import BCEDiceLoss
+from .sid import SIDLoss
+
+__all__ = ['BCEDiceLoss', 'SIDLoss']

@@ -1,0 +1,245 @@
+"""The losses of ConDSeg as pure functions (torch only).
+
+Everywhere ``valid`` is a weight per pixel, 0 where a pixel is ignored, and sums run over the whole
+batch. Half precision is computed in float32. A batch without a valid pixel costs 0 and has zero
+gradients.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE_INDEX = 255
+
+
+def _full(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def check_labels(label: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
+    """Refuse labels that are neither a class nor ignored.
+
+    Args:
+        label: Class indices, any shape.
+        num_classes: Classes with the background.
+        ignore_index: Label that counts nowhere. Default 255.
+
+    Raises:
+        ValueError: Naming the values found.
+    """
+    if torch.compiler.is_compiling():
+        return
+    wrong = ((label < 0) | (label >= num_classes)) & (label != ignore_index)
+    if bool(wrong.any()):
+        values = torch.unique(label[wrong]).tolist()
+        raise ValueError(
+            f'labels must be 0..{num_classes - 1} or {ignore_index} (ignored), got also '
+            f'{values[:10]}: put BinarizeMask right after LoadAnnotations in the pipeline'
+        )
+
+
+def foreground_labels(
+    label: Tensor, classes: Sequence[int], ignore_index: int = IGNORE_INDEX
+) -> Tensor:
+    """Map labels to 1 (a class of ``classes``), 0 (another) or ``ignore_index`` (kept).
+
+    Args:
+        label: Class indices, (N, H, W).
+        classes: Indices whose union is the foreground.
+        ignore_index: Label that counts nowhere. Default 255.
+
+    Returns:
+        (N, H, W), dtype of ``label``.
+    """
+    union = torch.zeros_like(label, dtype=torch.bool)
+    for index in classes:
+        union |= label == index
+    return torch.where(label == ignore_index, label, union.to(label.dtype))
+
+
+def binary_target(
+    label: Tensor, ignore_index: int = IGNORE_INDEX, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Split 0/1/ignored labels into target and valid weights.
+
+    Args:
+        label: 0, 1 or ``ignore_index``, (N, H, W).
+        ignore_index: Label that counts nowhere. Default 255.
+        weight: Further weight per pixel, (N, H, W). Default None.
+
+    Returns:
+        target and valid, both float32 (N, 1, H, W).
+    """
+    label = label.unsqueeze(1)
+    valid = (label != ignore_index).float()
+    if weight is not None:
+        valid = valid * weight.unsqueeze(1)
+    return (label == 1).float(), valid
+
+
+def bce(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Mean binary cross-entropy over valid pixels.
+
+    Args:
+        logits: (N, 1, H, W).
+        target: In [0, 1], (N, 1, H, W).
+        valid: Weights, (N, 1, H, W).
+
+    Returns:
+        Scalar.
+    """
+    logits = _full(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction='none')
+    return (loss * valid).sum() / valid.sum().clamp(min=1e-12)
+
+
+def dice_loss(prob: Tensor, target: Tensor, valid: Tensor, smooth: float = 1.0) -> Tensor:
+    """Compute 1 - (2 sum(p y) + smooth) / (sum p + sum y + smooth) over the whole batch.
+
+    Args:
+        prob: Probabilities, (N, 1, H, W).
+        target: In [0, 1], (N, 1, H, W).
+        valid: Weights, (N, 1, H, W).
+        smooth: Added above and below. Default 1.
+
+    Returns:
+        Scalar.
+    """
+    prob = _full(prob) * valid
+    target = target * valid
+    overlap = (prob * target).sum()
+    return 1 - (2 * overlap + smooth) / (prob.sum() + target.sum() + smooth)
+
+
+def bce_dice(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor,
+    double_sigmoid: bool = False,
+    smooth: float = 1.0,
+) -> Tensor:
+    """BCE plus Dice of one logit map (method section "Stage 2").
+
+    Args:
+        logits: (N, 1, H, W).
+        target: In [0, 1], (N, 1, H, W).
+        valid: Weights, (N, 1, H, W).
+        double_sigmoid: Apply the sigmoid once more, as the released code does: a perfect mask then
+            still costs 1.49 at 7 % foreground. Default False.
+        smooth: Of the Dice term. Default 1.
+
+    Returns:
+        Scalar.
+    """
+    logits = _full(logits)
+    if double_sigmoid:
+        logits = torch.sigmoid(logits)
+    return bce(logits, target, valid) + dice_loss(torch.sigmoid(logits), target, valid, smooth)
+
+
+def ce_dice(
+    logits: Tensor, label: Tensor, ignore_index: int, weight: Tensor | None, smooth: float = 1.0
+) -> Tensor:
+    """Softmax cross-entropy plus the mean Dice loss of all classes, over valid pixels.
+
+    Args:
+        logits: (N, K, H, W).
+        label: Class indices or ``ignore_index``, (N, H, W).
+        ignore_index: Label that counts nowhere.
+        weight: Further weight per pixel, (N, H, W), or None.
+        smooth: Of the Dice term. Default 1.
+
+    Returns:
+        Scalar.
+    """
+    logits = _full(logits)
+    valid = (label != ignore_index).to(logits.dtype)
+    if weight is not None:
+        valid = valid * weight
+    safe = torch.where(label == ignore_index, torch.zeros_like(label), label)
+    loss = F.cross_entropy(logits, safe, reduction='none')
+    entropy = (loss * valid).sum() / valid.sum().clamp(min=1e-12)
+    prob = torch.softmax(logits, 1) * valid.unsqueeze(1)
+    target = F.one_hot(safe, logits.shape[1]).movedim(-1, 1) * valid.unsqueeze(1)
+    dims = (0, 2, 3)
+    ratio = (2 * (prob * target).sum(dims) + smooth) / (prob.sum(dims) + target.sum(dims) + smooth)
+    return entropy + 1 - ratio.mean()
+
+
+def complementary(
+    fg: Tensor, bg: Tensor, uc: Tensor, valid: Tensor, softmax: bool = False
+) -> Tensor:
+    """Mean over valid pixels of fg*bg + fg*uc + bg*uc (paper, equation of L_comp).
+
+    Args:
+        fg: Probabilities, (N, 1, H, W).
+        bg: Probabilities, (N, 1, H, W).
+        uc: Probabilities, (N, 1, H, W).
+        valid: Weights, (N, 1, H, W).
+        softmax: Take a softmax over the three first, as the released code does: perfect maps then
+            still cost 0.289. Default False.
+
+    Returns:
+        Scalar.
+    """
+    if softmax:
+        fg, bg, uc = torch.softmax(torch.cat((fg, bg, uc), 1), 1).split(1, 1)
+    overlap = fg * bg + fg * uc + bg * uc
+    return (overlap * valid).sum() / valid.sum().clamp(min=1e-12)
+
+
+def area_weight(
+    prob: Tensor,
+    valid: Tensor,
+    reduction: str = 'sum',
+    detach: bool = True,
+    max_weight: float | None = 10.0,
+) -> Tensor:
+    """Compute beta = 1 / tanh(area), which grows as the predicted region shrinks.
+
+    Args:
+        prob: Probabilities, (N, 1, H, W).
+        valid: Weights, (N, 1, H, W).
+        reduction: 'sum' over the batch of each image's share of valid pixels (released code: it
+            depends on the batch size) or their 'mean' over images that have any. Default 'sum'.
+        detach: Whether beta carries no gradient. Default True.
+        max_weight: Upper bound of beta, reached by raising small areas. Default 10; None for no
+            bound.
+
+    Returns:
+        Scalar.
+    """
+    dims = (1, 2, 3)
+    count = valid.sum(dims)
+    share = (prob * valid).sum(dims) / count.clamp(min=1e-12)
+    area = share.sum()
+    if reduction == 'mean':
+        area = area / (count > 0).sum().clamp(min=1)
+    if detach:
+        area = area.detach()
+    floor = 1e-12 if max_weight is None else math.atanh(1 / max_weight)
+    return 1 / torch.tanh(area.clamp(min=floor))
+
+
+def binary_dice(
+    logits: Tensor, label: Tensor, threshold: float = 0.5, ignore_index: int = IGNORE_INDEX
+) -> Tensor:
+    """Dice of the thresholded prediction over the whole batch, for the log; 1 if both are empty.
+
+    Args:
+        logits: (N, 1, H, W).
+        label: 0, 1 or ``ignore_index``, (N, H, W).
+        threshold: On the probability. Default 0.5.
+        ignore_index: Label that counts nowhere. Default 255.
+
+    Returns:
+        Scalar in [0, 1], detached.
+    """
+    target, valid = binary_target(label, ignore_index)
+    with torch.no_grad():
+        pred = (_full(logits).sigmoid() > threshold) * valid
+        total = pred.sum() + (target * valid).sum()
+        return torch.where(total > 0, 2 * (pred * target).sum() / total.clamp(min=1e-12), 1.0)

@@ -1,0 +1,5 @@
+"""Necks."""
+
+from .cdfa_neck import CDFANeck
+
+__all__ = ['CDFANeck']

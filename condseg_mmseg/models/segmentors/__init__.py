@@ -1,0 +1,5 @@
+"""Segmentors and test-time augmentation."""
+
+from .tta import BinarySegTTAModel
+
+__all__ = ['BinarySegTTAModel']

@@ -1,0 +1,22 @@
+# Adam at 1e-4; lr / 10 after 30 epochs without a better score, stop after 100 (method, "Settings").
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))
+param_scheduler = [
+    dict(
+        type='ReduceOnPlateauLR',
+        monitor='image/mIoU',
+        rule='greater',
+        factor=0.1,
+        patience=30,
+        by_epoch=True,
+    ),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=12)
+# min_delta: mmengine's default of 0.1 would count a gain of 0.09 points as none
+custom_hooks = [
+    dict(
+        type='EarlyStoppingHook', monitor='image/mIoU', rule='greater', patience=100, min_delta=0.0
+    ),
+]

@@ -1,0 +1,24 @@
+# A short AdamW schedule by iterations: warm-up, then cosine. A leaf sets the number of epochs.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    # the pretrained encoder moves at a fifth of the new layers' rate
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
+    clip_grad=dict(max_norm=5.0),
+)
+max_epochs = 20
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=110),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=0.001,
+        by_epoch=True,
+        convert_to_iter_based=True,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+    ),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

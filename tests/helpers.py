@@ -1,0 +1,55 @@
+"""What several test files need: parity fixtures and small networks."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = Path(__file__).resolve().parent / 'data' / 'parity'
+SHARED = ROOT.parent / 'shared' / 'parity'
+
+
+def load_script(path: str) -> ModuleType:
+    """Import a script of the repository, given relative to its root, as a module."""
+    name = path.replace('/', '_').removesuffix('.py')
+    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fill = load_script('tests/data/parity/fill.py')
+
+
+def fixture(name: str) -> dict[str, np.ndarray]:
+    """Read a parity fixture from the shipped set, else from ../shared, else skip."""
+    for folder in (SHIPPED, SHARED):
+        if (folder / name).is_file():
+            with np.load(folder / name, allow_pickle=False) as data:
+                return dict(data)
+    pytest.skip(f'{name} is not in the shipped reduced set and ../shared/parity is absent')
+
+
+def reference_state(keys_file: str, seed: int) -> dict[str, Tensor]:
+    """Make the state dict of the published network that the fixtures were computed with."""
+    folder = SHIPPED if (SHIPPED / keys_file).is_file() else SHARED
+    keys = json.loads((folder / keys_file).read_text())
+    return {k: torch.from_numpy(np.asarray(fill.fill(seed, k, tuple(s)))) for k, s in keys.items()}
+
+
+def assert_close(actual: Tensor, expected: np.ndarray, relative: float, what: str = '') -> None:
+    """Compare within ``relative`` of the largest expected magnitude."""
+    expected = torch.from_numpy(np.asarray(expected)).double()
+    actual = actual.detach().double()
+    assert actual.shape == expected.shape, f'{what}: {actual.shape} != {expected.shape}'
+    bound = relative * expected.abs().max().clamp(min=1e-12)
+    error = (actual - expected).abs().max()
+    assert error <= bound, f'{what}: largest error {error:.3g} exceeds {bound:.3g}'
