@@ -1,0 +1,61 @@
+# Every target but help and clean first makes the environment, if it is missing or stale.
+
+# The interpreter the environment is made from (3.10 or newer), and where the environment goes.
+PYTHON3 ?= python3
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+
+# PyPI's torch for Linux is a CUDA build of several GB. Without a GPU, take the small one:
+#     make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+EXTRAS ?= onedl,lite,dev
+CONSTRAINTS := requirements/constraints.txt
+TORCH = $(shell grep '^torch==' $(CONSTRAINTS))
+STAMP := $(VENV)/.installed
+
+# Further arguments of pytest and of the demo, e.g. make test PYTEST_ARGS="-x tests/ops"
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow test-all lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make the environment .venv with pinned versions, and install this package into it
+
+$(STAMP): setup.py pyproject.toml condseg_mmseg/version.py $(CONSTRAINTS)
+	@test -x $(PYTHON) || $(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "$(PYTHON3) is not Python 3.10 or newer; name one: make install PYTHON3=python3.11"; exit 1; }
+	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
+ifneq ($(TORCH_INDEX),)
+	$(PYTHON) -m pip install --no-deps --index-url $(TORCH_INDEX) $(TORCH)
+endif
+	$(PYTHON) -m pip install -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: install ## Generate data, train a small ConDSeg on it, score it, draw its predictions
+	$(PYTHON) tools/demo.py $(DEMO_ARGS)
+
+test: install ## Run the tests, but for the slow ones
+	$(PYTHON) -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: install ## Run the slow tests only
+	$(PYTHON) -m pytest -m slow $(PYTEST_ARGS)
+
+test-all: install ## Run all tests
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: install ## Check style, formatting and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+format: install ## Mend what ruff can mend by itself
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean: ## Remove caches and build products (not .venv, not work_dirs)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find condseg_mmseg configs tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,15 @@
+"""ConDSeg for MMSegmentation; importing the package registers all of its modules."""
+
+import contextlib
+import sys
+
+from .stack import require_stack
+from .version import __version__
+
+require_stack()  # before anything below imports mmseg, so that its absence is said once, clearly
+
+# The forks print when they are imported; what a command of ours prints may be read by a script.
+with contextlib.redirect_stdout(sys.stderr):
+    from . import datasets, engine, evaluation, models  # noqa: F401
+
+__all__ = ['__version__']

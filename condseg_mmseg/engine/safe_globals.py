@@ -1,0 +1,79 @@
+"""Lets ``torch.load(..., weights_only=True)`` read what mmengine writes into a checkpoint.
+
+Beside tensors, a checkpoint of mmengine holds the message hub: ``HistoryBuffer`` objects, numpy
+arrays and numpy scalars. Torch refuses those by default, so that resuming fails on upstream
+mmengine, while the forks fall back to loading without any safety. Once the few types are allowed,
+the safe load succeeds on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pickle import UnpicklingError
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # numpy < 1.26
+    from numpy.core import multiarray
+
+_DTYPES = (
+    *(np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+    *(np.float16, np.float32, np.float64),
+)
+
+
+def history_buffer_method(owner: Any, name: str) -> Callable:
+    """Stands in for ``getattr`` in a checkpoint, where it fetches statistics methods only.
+
+    A pickled ``HistoryBuffer`` holds its statistics as ``getattr(HistoryBuffer, 'mean')``. To
+    allow ``getattr`` itself would open every object's insides to the file.
+
+    Args:
+        owner: Must be ``HistoryBuffer``.
+        name: Name of one of its public methods.
+
+    Raises:
+        UnpicklingError: Anything else is asked for.
+    """
+    method = vars(HistoryBuffer).get(name) if owner is HistoryBuffer else None
+    if name.startswith('_') or not isinstance(method, FunctionType):
+        raise UnpicklingError(
+            f'the checkpoint asks for attribute {name!r} of {owner!r}; '
+            'only public methods of HistoryBuffer are allowed'
+        )
+    return method
+
+
+def mmengine_safe_globals() -> list[tuple[Any, str]]:
+    """Returns what a checkpoint of mmengine may hold, as (object, name in the file).
+
+    Objects are named even where torch could tell the name itself: a bare object would be struck
+    from the list when the forks' loader, which allows some of the same ones, is done with them.
+    """
+    named: list[tuple[Any, str]] = [
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (history_buffer_method, 'builtins.getattr'),
+        (np.ndarray, 'numpy.ndarray'),
+        (np.dtype, 'numpy.dtype'),
+    ]
+    # numpy 2 renamed the module; a file may come from the other numpy
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        named += [
+            (multiarray._reconstruct, f'{module}._reconstruct'),
+            (multiarray.scalar, f'{module}.scalar'),
+        ]
+    for scalar in _DTYPES:
+        dtype = type(np.dtype(scalar))
+        named.append((dtype, f'{dtype.__module__}.{dtype.__qualname__}'))
+    return named
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Allows the types of :func:`mmengine_safe_globals` for the rest of the process."""
+    torch.serialization.add_safe_globals(mmengine_safe_globals())

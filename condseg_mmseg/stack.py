@@ -1,0 +1,130 @@
+"""Says what is wrong with the installed OpenMMLab stack, and which command mends it.
+
+Two families of packages import as ``mmcv``, ``mmengine`` and ``mmseg``: upstream OpenMMLab and its
+maintained OneDL forks. ``condseg_mmseg`` runs on either, so it can require neither by name when it
+is installed, and looks at what is there when it is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Mapping
+
+#: Oldest tested version of each module (upstream's; every release of the forks is newer).
+OLDEST_TESTED: Mapping[str, str] = {'mmengine': '0.10.7', 'mmcv': '2.0.0', 'mmseg': '1.2.2'}
+
+_UNINSTALL = 'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation'
+_INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Returns the release numbers of a version, without any suffix.
+
+    Args:
+        version: A version such as ``'2.1.0+cpu'`` or ``'1.3.0rc1'``.
+
+    Returns:
+        The leading numbers, without trailing zeros so that 2.0 equals 2.0.0; empty when the text
+        does not start with a number.
+    """
+    match = re.match(r'\d+(\.\d+)*', version.strip())
+    numbers = [int(part) for part in match.group().split('.')] if match else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def stack_problems(found: Mapping[str, str | None]) -> list[str]:
+    """Lists what is wrong with a set of installed versions, one line each.
+
+    Args:
+        found: Module name -> version, None where the module is missing, '' where it is there but
+            does not tell. A name of :data:`OLDEST_TESTED` that ``found`` lacks counts as missing.
+
+    Returns:
+        One line per missing or too old module; empty when all is well. There is no upper bound.
+    """
+    problems = []
+    for name, oldest in OLDEST_TESTED.items():
+        version = found.get(name)
+        if version is None:
+            problems.append(f'{name} is missing (needs >= {oldest})')
+        elif version and release(version) < release(oldest):
+            problems.append(f'{name} is {version}, older than {oldest}, the oldest tested')
+    return problems
+
+
+def mending_command(found: Mapping[str, str | None]) -> str:
+    """Returns the shell command that gives a working stack.
+
+    The two families overwrite each other's files, so whatever upstream part is there goes first.
+
+    Args:
+        found: Module name -> version, or None where the module is missing.
+    """
+    if any(found.get(name) is not None for name in OLDEST_TESTED):
+        return f'{_UNINSTALL} && {_INSTALL}'
+    return _INSTALL
+
+
+def check_stack(found: Mapping[str, str | None]) -> None:
+    """Checks a set of installed versions.
+
+    Args:
+        found: Module name -> version, or None where the module is missing.
+
+    Raises:
+        ImportError: A module is missing or too old. The message names all of them and ends with
+            the command that mends them.
+    """
+    problems = stack_problems(found)
+    if problems:
+        raise ImportError(_message(problems, found))
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Returns the ``__version__`` of every module of the stack.
+
+    Returns:
+        Module name -> version, None where the module is missing, '' where it does not import
+        because another one is missing.
+
+    Raises:
+        ImportError: All are there and one cannot be imported, for example because it refuses the
+            version of another.
+    """
+    found: dict[str, str | None] = {}
+    broken: dict[str, Exception] = {}
+    for name in OLDEST_TESTED:
+        if importlib.util.find_spec(name) is None:
+            found[name] = None
+            continue
+        try:
+            found[name] = str(importlib.import_module(name).__version__)
+        # upstream mmseg asserts its bounds on mmcv, and a broken build raises OSError
+        except Exception as error:
+            found[name] = ''
+            broken[name] = error
+    if broken and None not in found.values():
+        name, error = next(iter(broken.items()))
+        problem = f'{name} does not import: {type(error).__name__}: {error}'
+        raise ImportError(_message([problem], found)) from error
+    return found
+
+
+def require_stack() -> None:
+    """Checks the stack that is installed.
+
+    Raises:
+        ImportError: See :func:`check_stack` and :func:`installed_versions`.
+    """
+    check_stack(installed_versions())
+
+
+def _message(problems: list[str], found: Mapping[str, str | None]) -> str:
+    lines = ['condseg_mmseg needs MMSegmentation and the packages under it:']
+    lines += [f'  - {problem}' for problem in problems]
+    lines += ['This installs a tested set:', f'  {mending_command(found)}']
+    return '\n'.join(lines)

@@ -1,0 +1,199 @@
+"""What a user gets: the wheel, the configs, names and pins."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+import yaml
+from mmengine.config import Config
+from packaging.requirements import Requirement
+
+import condseg_mmseg
+from condseg_mmseg.configs import config_dir, list_configs, main
+
+NAME = re.compile(
+    r'[a-z0-9-]+?(-stage1)?'  # method
+    r'(_[a-z0-9]+)+'  # encoder, preset
+    r'_\d+xb\d+-\d+(e|k)'  # GPUs x batch, schedule
+    r'_[a-z0-9-]+-\d+x\d+'  # data set, size
+)
+OURS = [
+    'condseg_r50_1xb12-300e_kvasir-seg-256x256',
+    'condseg_r50_official_1xb12-300e_kvasir-seg-256x256',
+]
+
+
+@pytest.fixture(scope='module')
+def leaves(root):
+    return [path.stem for path in sorted((root / 'configs' / 'condseg').glob('*.py'))]
+
+
+def test_configs_are_those_of_the_checkout(root, capsys):
+    assert config_dir(root / 'condseg_mmseg') == root / 'configs'
+    main([])
+    assert capsys.readouterr().out.strip() == str(config_dir())
+
+
+def test_configs_of_a_wheel_come_first(tmp_path):
+    package = tmp_path / 'condseg_mmseg'
+    for place in (tmp_path / 'configs', package / '.mim' / 'configs'):
+        (place / '_base_').mkdir(parents=True)
+        (place / '_base_' / 'default_runtime.py').touch()
+        assert config_dir(package) == place
+
+
+def test_a_foreign_configs_folder_is_not_taken(tmp_path):
+    (tmp_path / 'configs' / '_base_').mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match='no configs in'):
+        config_dir(tmp_path / 'condseg_mmseg')
+
+
+def test_list_leaves_out_the_bases(root, capsys):
+    listed = list_configs(root / 'configs')
+    assert listed
+    assert not [path for path in listed if '_base_' in str(path.relative_to(root))]
+    main(['--list'])
+    assert len(capsys.readouterr().out.splitlines()) == len(list_configs(config_dir()))
+
+
+def test_config_names(leaves):
+    assert set(OURS) <= set(leaves)
+    assert [name for name in leaves if not NAME.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'good'),
+    [
+        *((name, True) for name in OURS),
+        ('condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256', True),
+        ('condseg_lite0_1xb8-20e_kvasir-seg-160x160', True),
+        ('condseg_pvt_v2_b2_1xb12-300e_isic2018-256x256', True),
+        ('condseg_1xb12-300e_kvasir-seg-256x256', False),  # no encoder
+        ('condseg_r50_b12-300e_kvasir-seg-256x256', False),  # no GPUs
+        ('condseg_r50_1xb12_kvasir-seg-256x256', False),  # no schedule
+        ('condseg_r50_1xb12-300e_256x256', False),  # no data set
+        ('condseg_r50_1xb12-300e_kvasir-seg', False),  # no size
+        ('ConDSeg_r50_1xb12-300e_kvasir-seg-256x256', False),
+    ],
+)
+def test_the_pattern_of_names(name, good):
+    assert bool(NAME.fullmatch(name)) == good
+
+
+def test_default_runtime_makes_our_types_known(root):
+    cfg = Config.fromfile(root / 'configs' / '_base_' / 'default_runtime.py')
+    assert cfg.custom_imports == dict(imports=['condseg_mmseg'], allow_failed_imports=False)
+    assert cfg.default_scope == 'mmseg'
+    assert cfg.default_hooks.checkpoint.save_best == 'image/mIoU'
+    assert cfg.default_hooks.checkpoint.rule == 'greater'
+
+
+def test_metafiles(root):
+    index = yaml.safe_load((root / 'model-index.yml').read_text())
+    assert index['Import'] == ['configs/condseg/metafile.yml']
+    meta = yaml.safe_load((root / index['Import'][0]).read_text())
+    collections = {collection['Name'] for collection in meta['Collections']}
+    assert {model['Name'] for model in meta['Models']} >= set(OURS)
+    for model in meta['Models']:
+        assert model['In Collection'] in collections
+        assert (root / model['Config']).is_file(), model['Config']
+        assert model['Config'].endswith(f'/{model["Name"]}.py')
+
+
+def _pyproject(root):
+    tomllib = pytest.importorskip('tomllib', reason='Python 3.11 reads TOML')
+    return tomllib.loads((root / 'pyproject.toml').read_text())
+
+
+def test_neither_stack_is_required(root):
+    required = {Requirement(line).name for line in _pyproject(root)['project']['dependencies']}
+    assert required == {'torch', 'numpy'}
+
+
+@pytest.mark.parametrize('extra', ['onedl', 'lite', 'dev'])
+def test_what_make_install_installs_is_pinned(root, extra):
+    lines = (root / 'requirements' / 'constraints.txt').read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith('#')]
+    pinned = {
+        pin.name: str(pin.specifier).removeprefix('==')
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate()
+    }
+    project = _pyproject(root)['project']
+    wanted = project['dependencies'] + project['optional-dependencies'][extra]
+    for requirement in map(Requirement, wanted):
+        assert pinned[requirement.name] in requirement.specifier, requirement
+
+
+def test_version_is_said_once(root):
+    assert f'version: {condseg_mmseg.__version__}' in (root / 'CITATION.cff').read_text()
+
+
+@pytest.fixture(scope='module')
+def built(root, tmp_path_factory):
+    """The sdist, and the wheel made from it, of a copy of the checkout."""
+    source = tmp_path_factory.mktemp('source')
+    ignore = shutil.ignore_patterns('__pycache__', '*.egg-info')
+    for name in ('condseg_mmseg', 'configs', 'tools', 'requirements'):
+        shutil.copytree(root / name, source / name, ignore=ignore)
+    for path in root.iterdir():
+        if path.is_file():
+            shutil.copy2(path, source)
+    dist = tmp_path_factory.mktemp('dist')
+    command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, source]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return next(dist.glob('*.whl')), next(dist.glob('*.tar.gz'))
+
+
+def _files(directory):
+    return {
+        str(path.relative_to(directory.parent))
+        for path in directory.rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+
+
+@pytest.mark.slow
+def test_wheel_holds_package_configs_and_tools(root, built):
+    with zipfile.ZipFile(built[0]) as wheel:
+        names = {name for name in wheel.namelist() if '.dist-info/' not in name}
+        metadata = wheel.read(f'condseg_mmseg-{condseg_mmseg.__version__}.dist-info/METADATA')
+    expected = {'model-index.yml'} | _files(root / 'configs') | _files(root / 'tools')
+    expected = {f'condseg_mmseg/.mim/{name}' for name in expected}
+    expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith('.py')}
+    assert names == expected
+    unconditional = re.findall(r'^Requires-Dist: ([a-z]+)[^;\n]*$', metadata.decode(), re.MULTILINE)
+    assert sorted(unconditional) == ['numpy', 'torch']
+
+
+@pytest.mark.slow
+def test_sdist_holds_what_the_wheel_is_made_from(root, built):
+    with tarfile.open(built[1]) as sdist:
+        names = {name.partition('/')[2] for name in sdist.getnames()}
+    expected = {'setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE'}
+    assert expected | _files(root / 'configs') | _files(root / 'tools') <= names
+
+
+@pytest.mark.slow
+def test_configs_are_found_in_an_installed_wheel(built, tmp_path):
+    with zipfile.ZipFile(built[0]) as wheel:
+        wheel.extractall(tmp_path / 'site')
+    code = (
+        # the current directory and an editable installation must not get in front
+        f'import sys; sys.path.insert(0, {str(tmp_path / "site")!r}); '
+        "import runpy; sys.argv = ['configs']; "
+        "runpy.run_module('condseg_mmseg.configs', run_name='__main__')"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    configs = tmp_path / 'site' / 'condseg_mmseg' / '.mim' / 'configs'
+    assert result.stdout == f'{configs}\n'
+    cfg = Config.fromfile(configs / 'condseg' / f'{OURS[0]}.py', import_custom_modules=False)
+    assert cfg.custom_imports.imports == ['condseg_mmseg']

@@ -1,0 +1,168 @@
+"""The check of the installed stack: what it refuses, and what it says."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from condseg_mmseg import stack
+from condseg_mmseg.stack import check_stack, installed_versions, mending_command, release
+
+OLDEST = dict(stack.OLDEST_TESTED)
+FORKS = dict(mmengine='0.10.12', mmcv='2.3.6', mmseg='1.4.2')
+INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
+NOTHING = dict(mmengine=None, mmcv=None, mmseg=None)
+
+
+@pytest.mark.parametrize(
+    ('version', 'numbers'),
+    [
+        ('2.1.0', (2, 1)),
+        ('0.10.7', (0, 10, 7)),
+        ('2.3.6+cpu', (2, 3, 6)),
+        ('1.2.2rc1', (1, 2, 2)),
+        ('unknown', ()),
+    ],
+)
+def test_release(version, numbers):
+    assert release(version) == numbers
+
+
+@pytest.mark.parametrize(
+    'found', [OLDEST, FORKS, dict(mmengine='0.10.7', mmcv='2.1.0', mmseg='1.2.2')]
+)
+def test_tested_versions_pass(found):
+    check_stack(found)
+
+
+def test_there_is_no_upper_bound():
+    check_stack(dict.fromkeys(OLDEST, '99.0'))
+
+
+def test_versions_compare_as_numbers():
+    """As text, 0.9.10 is newer than 0.10.7."""
+    with pytest.raises(ImportError, match=r'mmengine is 0\.9\.10, older than 0\.10\.7'):
+        check_stack(dict(FORKS, mmengine='0.9.10'))
+
+
+def test_nothing_installed():
+    with pytest.raises(ImportError) as caught:
+        check_stack(NOTHING)
+    assert str(caught.value).splitlines() == [
+        'condseg_mmseg needs MMSegmentation and the packages under it:',
+        '  - mmengine is missing (needs >= 0.10.7)',
+        '  - mmcv is missing (needs >= 2.0.0)',
+        '  - mmseg is missing (needs >= 1.2.2)',
+        'This installs a tested set:',
+        f'  {INSTALL}',
+    ]
+
+
+@pytest.mark.parametrize('name', sorted(OLDEST))
+def test_one_missing(name):
+    with pytest.raises(ImportError) as caught:
+        check_stack(dict(FORKS, **{name: None}))
+    assert f'- {name} is missing (needs >= {OLDEST[name]})' in str(caught.value)
+    assert str(caught.value).count('  - ') == 1
+    with pytest.raises(ImportError, match=f'{name} is missing'):
+        check_stack({key: value for key, value in FORKS.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ('name', 'version'), [('mmengine', '0.10.6'), ('mmcv', '1.7.2'), ('mmseg', '1.2.1')]
+)
+def test_one_too_old(name, version):
+    with pytest.raises(ImportError) as caught:
+        check_stack(dict(FORKS, **{name: version}))
+    message = str(caught.value)
+    assert f'- {name} is {version}, older than {OLDEST[name]}, the oldest tested' in message
+    assert message.count('  - ') == 1
+    # upstream's files have to go before the forks' come
+    assert message.endswith(
+        f'  pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation && {INSTALL}'
+    )
+
+
+def test_nothing_to_uninstall_on_a_bare_machine():
+    assert mending_command(NOTHING) == INSTALL
+
+
+def test_installed_versions_are_those_of_the_modules():
+    import mmcv
+    import mmengine
+    import mmseg
+
+    assert installed_versions() == {
+        'mmengine': mmengine.__version__,
+        'mmcv': mmcv.__version__,
+        'mmseg': mmseg.__version__,
+    }
+
+
+def _pretend(monkeypatch, missing=(), broken=()):
+    """Lets some modules of the stack be missing, and others fail to import."""
+
+    def find_spec(name):
+        return None if name in missing else object()
+
+    def import_module(name):
+        if name in broken:
+            raise AssertionError('MMCV==2.2.0 is used but incompatible')
+        return types.SimpleNamespace(__version__=FORKS[name])
+
+    monkeypatch.setattr(stack.importlib.util, 'find_spec', find_spec)
+    monkeypatch.setattr(stack.importlib, 'import_module', import_module)
+
+
+def test_a_module_that_does_not_import(monkeypatch):
+    _pretend(monkeypatch, broken=['mmseg'])
+    with pytest.raises(ImportError) as caught:
+        stack.require_stack()
+    message = str(caught.value)
+    assert (
+        '- mmseg does not import: AssertionError: MMCV==2.2.0 is used but incompatible' in message
+    )
+    assert 'pip uninstall -y mmcv' in message
+    assert isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_only_the_cause_is_named(monkeypatch):
+    """Without mmcv, mmseg does not import either; that is not a problem of its own."""
+    _pretend(monkeypatch, missing=['mmcv'], broken=['mmseg'])
+    with pytest.raises(ImportError) as caught:
+        stack.require_stack()
+    assert str(caught.value).count('  - ') == 1
+    assert 'mmcv is missing' in str(caught.value)
+
+
+def _import_with_stand_ins(tmp_path, root, versions):
+    """Imports the package in a Python that sees stand-ins for the stack only."""
+    for name, version in versions.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text(f'__version__ = {version!r}\n')
+    code = (
+        # -S: no site-packages; the check must need nothing from there
+        f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; import condseg_mmseg'
+    )
+    return subprocess.run(
+        [sys.executable, '-E', '-S', '-c', code], capture_output=True, text=True, check=False
+    )
+
+
+def test_import_without_a_stack(tmp_path, root):
+    result = _import_with_stand_ins(tmp_path, root, {})
+    assert result.returncode == 1
+    assert 'ImportError: condseg_mmseg needs MMSegmentation' in result.stderr
+    assert result.stderr.count('is missing') == 3
+    assert result.stderr.rstrip().endswith(INSTALL)
+
+
+def test_import_with_an_old_stack(tmp_path, root):
+    result = _import_with_stand_ins(
+        tmp_path, root, dict(mmengine='0.10.7', mmcv='2.1.0', mmseg='1.1.0')
+    )
+    assert result.returncode == 1
+    assert 'mmseg is 1.1.0, older than 1.2.2' in result.stderr
+    assert 'missing' not in result.stderr
+    assert result.stderr.rstrip().endswith(INSTALL)

@@ -1,0 +1,167 @@
+"""tools/train.py and its neighbours run mmseg's own scripts."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import mmseg
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+def _run(*command, cwd, **env):
+    return subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope='module')
+def helper():
+    return runpy.run_path(str(TOOLS / '_mmseg_script.py'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'description', 'option'),
+    [
+        ('train.py', 'Train a segmentor', '--resume'),
+        pytest.param(
+            *('test.py', 'MMSeg test (and eval) a model', '--tta'), marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_help_is_that_of_mmseg(tmp_path, helper, name, description, option):
+    ours = _run(sys.executable, TOOLS / name, '--help', cwd=tmp_path)
+    assert ours.returncode == 0, ours.stderr
+    assert description in ours.stdout
+    assert option in ours.stdout
+    theirs = _run(sys.executable, helper['find_script'](name), '--help', cwd=tmp_path)
+    assert ours.stdout == theirs.stdout
+
+
+def test_exit_code_is_passed_on(tmp_path):
+    result = _run(sys.executable, TOOLS / 'train.py', cwd=tmp_path)
+    assert result.returncode == 2
+    assert 'the following arguments are required: config' in result.stderr
+
+
+@pytest.mark.slow
+def test_config_is_looked_for_in_the_working_directory(tmp_path):
+    """A runner type that does not exist stops mmseg's script once it has read the config."""
+    (tmp_path / 'here.py').write_text(
+        "runner_type = 'NoSuchRunner'\noptim_wrapper = dict(type='OptimWrapper')\n"
+    )
+    result = _run(sys.executable, TOOLS / 'train.py', 'here.py', cwd=tmp_path)
+    assert result.returncode == 1
+    assert 'NoSuchRunner' in result.stderr
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'train.py',
+        'test.py',
+        'analysis_tools/get_flops.py',
+        'analysis_tools/browse_dataset.py',
+        'analysis_tools/analyze_logs.py',
+        'misc/print_config.py',
+    ],
+)
+def test_scripts_are_found_in_the_installed_mmseg(helper, name):
+    path = helper['find_script'](name)
+    assert path.is_file()
+    assert Path(mmseg.__file__).resolve().parent.parent in path.parents
+
+
+def test_wheel_before_checkout(helper, tmp_path):
+    package = tmp_path / 'mmseg'
+    (package / '.mim' / 'tools').mkdir(parents=True)
+    (tmp_path / 'tools').mkdir()
+    (tmp_path / 'tools' / 'train.py').touch()
+    with pytest.raises(SystemExit, match=r'has no tools/train\.py'):  # not mmseg's checkout
+        helper['find_script']('train.py', package)
+    (tmp_path / 'configs' / '_base_').mkdir(parents=True)
+    assert helper['find_script']('train.py', package) == tmp_path / 'tools' / 'train.py'
+    (package / '.mim' / 'tools' / 'train.py').touch()
+    assert helper['find_script']('train.py', package) == package / '.mim' / 'tools' / 'train.py'
+
+
+def test_without_mmseg(tmp_path):
+    result = _run(sys.executable, '-S', TOOLS / 'train.py', cwd=tmp_path, PYTHONPATH='')
+    assert result.returncode == 1
+    assert result.stderr.startswith('MMSegmentation is not installed in this Python')
+    assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.slow
+def test_any_other_script(tmp_path):
+    (tmp_path / 'here.py').write_text('answer = 6 * 7\n')
+    script = TOOLS / 'mmseg_tool.py'
+    result = _run(sys.executable, script, 'misc/print_config.py', 'here.py', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 'answer = 42' in result.stdout
+    listed = _run(sys.executable, script, cwd=tmp_path)
+    assert 'analysis_tools/get_flops.py' in listed.stdout.splitlines()
+    absent = _run(sys.executable, script, 'no_such.py', cwd=tmp_path)
+    assert absent.returncode == 1
+    assert 'has no tools/no_such.py' in absent.stderr
+
+
+@pytest.fixture
+def fake_python(tmp_path):
+    """Stands in for the interpreter and prints its arguments, one a line."""
+    path = tmp_path / 'fake python'
+    path.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+LAUNCH = ['-m', 'torch.distributed.run', '--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1']
+
+
+def test_dist_train(tmp_path, fake_python):
+    result = _run(
+        *(TOOLS / 'dist_train.sh', 'my config.py', 4, '--cfg-options', 'a=b c'),
+        cwd=tmp_path,
+        PYTHON=str(fake_python),
+        PORT='1234',
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        *LAUNCH,
+        '--master_port=1234',
+        '--nproc_per_node=4',
+        str(TOOLS / 'train.py'),
+        *('my config.py', '--launcher', 'pytorch', '--cfg-options', 'a=b c'),
+    ]
+
+
+def test_dist_test(tmp_path, fake_python):
+    result = _run(
+        *(TOOLS / 'dist_test.sh', 'config.py', 'best.pth', 2, '--tta'),
+        cwd=tmp_path,
+        PYTHON=str(fake_python),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        *LAUNCH,
+        '--master_port=29500',
+        '--nproc_per_node=2',
+        str(TOOLS / 'test.py'),
+        *('config.py', 'best.pth', '--launcher', 'pytorch', '--tta'),
+    ]
+
+
+@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh'])
+def test_dist_scripts_say_how_to_call_them(tmp_path, name):
+    result = _run(TOOLS / name, 'config.py', cwd=tmp_path)
+    assert result.returncode == 2
+    assert 'usage:' in result.stderr
+    assert 'GPUS' in result.stderr

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Train on several GPUs:
+#     tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
+# Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each. PYTHON picks the interpreter.
+# GPUs only: mmengine's launcher calls torch.cuda even without CUDA, and hands DDP a device id,
+# which torch refuses for a model on the CPU. On a CPU use tools/train.py.
+set -euo pipefail
+
+if [[ $# -lt 2 ]]; then
+    echo "usage: $0 CONFIG GPUS [arguments of tools/train.py]" >&2
+    exit 2
+fi
+
+"${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$2" \
+    "$(dirname "$0")/train.py" "$1" --launcher pytorch "${@:3}"
