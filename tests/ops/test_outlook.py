@@ -1,0 +1,162 @@
+"""The outlook aggregation: values, gradients, refusals."""
+
+import itertools
+
+import pytest
+import torch
+
+from condseg_mmseg.ops import outlook_aggregate
+from condseg_mmseg.ops.fast import can_run
+
+# N, C, H, W, heads, k: primes, 1 x 1, one pixel wide, windows larger than the map
+AWKWARD = [
+    (2, 8, 5, 7, 2, 3),
+    (1, 6, 1, 1, 3, 3),
+    (2, 4, 3, 2, 1, 5),
+    (1, 4, 11, 2, 2, 5),
+    (1, 4, 1, 9, 4, 7),
+    (3, 4, 6, 9, 2, 1),
+]
+
+
+def inputs(n, c, h, w, heads, k, stride=1, dtype=torch.float64, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    values = torch.randn(n, c, h, w, generator=g, dtype=torch.float64)
+    size = -(-h // stride), -(-w // stride)
+    logits = torch.randn(n, heads * k**4, *size, generator=g, dtype=torch.float64)
+    return values.to(dtype).requires_grad_(), logits.to(dtype).requires_grad_()
+
+
+def literal(values, logits, heads, k, stride, scale):
+    """out[p] = sum of A[q, a, b] * values[q + o_b] over all q + o_a = p, as plain loops."""
+    n, c, height, width = values.shape
+    d, r = c // heads, k // 2
+    offsets = list(itertools.product(range(-r, r + 1), repeat=2))
+    attn = logits.reshape(n, heads, k * k, k * k, *logits.shape[-2:])
+    attn = torch.softmax(scale * attn, 3)
+    out = torch.zeros_like(values)
+    for y, x in itertools.product(range(logits.shape[-2]), range(logits.shape[-1])):
+        qy, qx = y * stride, x * stride
+        for (a, (ay, ax)), (b, (by, bx)) in itertools.product(enumerate(offsets), repeat=2):
+            to, source = (qy + ay, qx + ax), (qy + by, qx + bx)
+            if not all(0 <= p < s for p, s in zip((*to, *source), (height, width) * 2, strict=True)):
+                continue
+            weight = attn[:, :, a, b, y, x].repeat_interleave(d, 1)
+            out[:, :, to[0], to[1]] += weight * values[:, :, source[0], source[1]]
+    return out
+
+
+@pytest.mark.parametrize('case', AWKWARD, ids=str)
+@pytest.mark.parametrize('backend', ['reference', 'fast'])
+def test_equals_the_formula_written_as_loops(case, backend):
+    values, logits = inputs(*case)
+    heads, k = case[4:]
+    out = outlook_aggregate(values, logits, heads, k, scale=0.7, backend=backend)
+    torch.testing.assert_close(out, literal(values, logits, heads, k, 1, 0.7), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('stride', [2, 3])
+def test_stride_equals_the_formula_written_as_loops(stride):
+    values, logits = inputs(2, 4, 7, 5, 2, 3, stride)
+    out = outlook_aggregate(values, logits, 2, 3, stride=stride)
+    expected = literal(values, logits, 2, 3, stride, 2**-0.5)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('case', AWKWARD, ids=str)
+def test_fast_gradients_equal_the_reference(case):
+    values, logits = inputs(*case)
+    upstream = torch.randn_like(values)
+    gradients = [
+        torch.autograd.grad(
+            outlook_aggregate(values, logits, *case[4:], backend=backend),
+            (values, logits),
+            upstream,
+        )
+        for backend in ('reference', 'fast')
+    ]
+    for expected, actual in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+
+
+def test_fast_gradients_equal_finite_differences():
+    values, logits = inputs(1, 2, 5, 7, 1, 3)
+    assert torch.autograd.gradcheck(
+        lambda v, a: outlook_aggregate(v, a, 1, 3, backend='fast'), (values, logits)
+    )
+
+
+@pytest.mark.parametrize(('dtype', 'bound'), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize('backend', ['reference', 'fast'])
+def test_lower_precision_stays_near_float64(dtype, bound, backend):
+    values, logits = inputs(2, 8, 13, 11, 2, 3)
+    exact = outlook_aggregate(values, logits, 2, 3)
+    out = outlook_aggregate(values.to(dtype), logits.to(dtype), 2, 3, backend=backend)
+    assert out.dtype == dtype
+    assert (out.double() - exact).abs().max() <= bound * exact.abs().max()
+
+
+def test_blocks_do_not_change_the_result(monkeypatch):
+    values, logits = inputs(3, 8, 9, 6, 4, 3)
+    whole = outlook_aggregate(values, logits, 4, 3, backend='fast')
+    monkeypatch.setattr('condseg_mmseg.ops.fast._CPU_BLOCK_ELEMENTS', 1)
+    torch.testing.assert_close(
+        outlook_aggregate(values, logits, 4, 3, backend='fast'), whole, rtol=0, atol=0
+    )
+
+
+def test_uniform_weights_give_the_mean_of_windows():
+    """One channel, logits 0: the centre of a 3 x 3 map of ones collects 9 windows."""
+    out = outlook_aggregate(torch.ones(1, 1, 3, 3), torch.zeros(1, 81, 3, 3), 1, 3)
+    # windows centred on a corner, an edge and the middle average 4, 6 and 9 ones over 9 places
+    assert out[0, 0, 1, 1].item() == pytest.approx((4 * 4 + 4 * 6 + 9) / 9)
+    assert out[0, 0, 0, 0].item() == pytest.approx((4 + 2 * 6 + 9) / 9)
+
+
+def test_dropout_of_weights_is_drawn_in_training_only():
+    values, logits = inputs(1, 4, 6, 6, 2, 3, dtype=torch.float32)
+    plain = outlook_aggregate(values, logits, 2, 3)
+    still = outlook_aggregate(values, logits, 2, 3, attn_drop=0.5)
+    dropped = outlook_aggregate(values, logits, 2, 3, attn_drop=0.5, training=True)
+    assert torch.equal(plain, still)
+    assert not torch.allclose(plain, dropped)
+
+
+def test_second_derivative_of_the_fast_form_is_refused():
+    values, logits = inputs(1, 2, 3, 3, 1, 3)
+    out = outlook_aggregate(values, logits, 1, 3, backend='fast')
+    (grad,) = torch.autograd.grad(out.square().sum(), values, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
+
+
+def test_can_run_says_why_not():
+    assert can_run(1, 0.5, False) is None
+    assert 'stride=2' in can_run(2, 0.0, False)
+    assert 'attn_drop=0.5' in can_run(1, 0.5, True)
+
+
+BAD = [
+    ({'num_heads': 3}, 'num_heads must divide the 4 channels of values, got 3'),
+    ({'kernel_size': 2}, 'kernel_size must be odd and >= 1, got 2'),
+    ({'stride': 0}, 'stride must be >= 1, got 0'),
+    ({'attn_drop': 1.0}, r'attn_drop must be in \[0, 1\), got 1.0'),
+    ({'backend': 'cuda'}, "got 'cuda'"),
+    ({'stride': 2, 'backend': 'fast'}, "backend='fast' cannot run here"),
+    ({'logits': torch.zeros(1, 162, 4, 5)}, r'logits must have shape \(1, 162, 5, 5\)'),
+    ({'values': torch.zeros(4, 5, 5)}, 'must be 4-D'),
+]
+
+
+@pytest.mark.parametrize(('change', 'message'), BAD)
+def test_wrong_arguments_are_named(change, message):
+    arguments = {
+        'values': torch.zeros(1, 4, 5, 5),
+        'logits': torch.zeros(1, 162, 5, 5),
+        'num_heads': 2,
+        'kernel_size': 3,
+    }
+    if change.get('stride') == 2:
+        arguments['logits'] = torch.zeros(1, 162, 3, 3)
+    with pytest.raises(ValueError, match=message):
+        outlook_aggregate(**(arguments | change))
