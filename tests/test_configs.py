@@ -113,7 +113,7 @@ def test_official_differs_from_default_in_the_named_switches_only():
     rest = {k.split('.')[0] for k in changed - model}
     assert rest <= {
         'test_pipeline', 'tta_pipeline', 'train_pipeline', 'val_evaluator', 'test_evaluator',
-        'train_dataloader', 'val_dataloader', 'test_dataloader',
+        'train_dataloader', 'val_dataloader', 'test_dataloader', 'score',
     }  # fmt: skip
 
 

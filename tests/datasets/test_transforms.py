@@ -1,0 +1,437 @@
+"""BinarizeMask, ScoreAtInputSize, and what the shipped pipelines do to image and mask."""
+
+import warnings
+from itertools import count
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS, TRANSFORMS
+from PIL import Image
+
+import condseg_mmseg  # noqa: F401
+from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
+from condseg_mmseg.datasets.transforms import suspicion, to_grey
+
+CONFIGS = ('kvasir_seg_256x256', 'kvasir_seg_160x160', 'kvasir_seg_official_256x256')
+_names = count()
+
+
+@pytest.fixture(autouse=True)
+def _mmseg_scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def sample(mask: np.ndarray, ori_shape: tuple | None = None, **more) -> dict:
+    """Make the results dict of a pipeline, with a new file name, as values are checked once."""
+    shape = ori_shape or mask.shape[:2]
+    name = f'mask{next(_names)}.png'
+    return dict(
+        gt_seg_map=mask, ori_shape=shape, img_shape=shape, seg_map_path=name,
+        seg_fields=['gt_seg_map'], **more,
+    )  # fmt: skip
+
+
+def binarise(mask: np.ndarray, **options) -> np.ndarray:
+    out = BinarizeMask(**options)(sample(np.asarray(mask, np.uint8)))['gt_seg_map']
+    assert out.dtype == np.uint8
+    return out
+
+
+def blob(height: int = 37, width: int = 53) -> np.ndarray:
+    yy, xx = np.mgrid[:height, :width]
+    inside = ((yy - 17) / 11) ** 2 + ((xx - 21) / 14) ** 2 <= 1
+    return (255 * inside).astype(np.uint8)
+
+
+# ------------------------------------------------------------------------- BinarizeMask
+
+
+def test_threshold_is_exclusive() -> None:
+    mask = np.array([[0, 127, 128, 255]])
+    assert binarise(mask).tolist() == [[0, 0, 1, 1]]
+    assert binarise(mask, threshold=128).tolist() == [[0, 0, 0, 1]]
+    assert binarise(mask, threshold=0).tolist() == [[0, 1, 1, 1]]
+
+
+def test_nonzero_takes_every_label() -> None:
+    assert binarise([[0, 1, 2, 32, 255]], mode='nonzero').tolist() == [[0, 1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_channels_become_grey(channels: int) -> None:
+    mask = np.repeat(blob()[..., None], channels, axis=2)
+    if channels in (2, 4):
+        mask[..., -1] = 77  # alpha
+    assert np.array_equal(binarise(mask), blob() > 127)
+    assert np.array_equal(binarise(mask, mode='nonzero'), blob() > 0)
+
+
+def test_grey_is_the_luminance_of_bgr() -> None:
+    red, blue = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)
+    red[..., 2], blue[..., 0] = 255, 255
+    assert (to_grey(red).item(), to_grey(blue).item()) == (76, 29)
+    with pytest.raises(ValueError, match=r'\(H, W, 1..4\), got \(1, 1, 5\)'):
+        to_grey(np.zeros((1, 1, 5), np.uint8))
+
+
+def test_a_dark_label_colour_is_not_rounded_away() -> None:
+    mask = np.zeros((4, 4, 3), np.uint8)
+    mask[0, 0, 0] = 1  # luminance 0
+    assert binarise(mask, mode='nonzero').sum() == 1
+
+
+def test_ignored_value_becomes_255() -> None:
+    assert binarise([[0, 1, 255]], mode='nonzero', ignore_index=255).tolist() == [[0, 1, 255]]
+    assert binarise([[0, 128, 255]], ignore_index=128).tolist() == [[0, 255, 1]]
+    colour = np.zeros((1, 2, 3), np.uint8)
+    colour[0, 0] = 255
+    colour[0, 1, 2] = 255  # a red label is not the ignored white
+    assert binarise(colour, mode='nonzero', ignore_index=255).tolist() == [[255, 1]]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(mode='half'), "'threshold' or 'nonzero', got 'half'"),
+        (dict(mode='nonzero', threshold=127), 'takes no threshold'),
+        (dict(threshold=255), r'0\.\.254, got 255'),
+        (dict(threshold=-1), r'0\.\.254, got -1'),
+        (dict(ignore_index=256, mode='nonzero'), r'0\.\.255, got 256'),
+        (dict(ignore_index=255), 'ignore the foreground'),
+    ],
+)
+def test_wrong_options_of_binarize(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BinarizeMask(**options)
+
+
+def test_wrong_size_names_file_and_both_sizes() -> None:
+    results = sample(np.zeros((30, 40), np.uint8), ori_shape=(50, 60))
+    with pytest.raises(ValueError, match='40 x 30, its image is 60 x 50') as error:
+        BinarizeMask()(results)
+    assert results['seg_map_path'] in str(error.value)
+
+
+def test_twice_is_an_error() -> None:
+    results = BinarizeMask()(sample(blob()))
+    with pytest.raises(ValueError, match='binarised already'):
+        BinarizeMask()(results)
+
+
+def test_without_a_mask_nothing_happens() -> None:
+    results = dict(img=np.zeros((4, 4, 3)), ori_shape=(9, 9), img_shape=(4, 4))
+    assert ScoreAtInputSize()(BinarizeMask()(results))['ori_shape'] == (9, 9)
+
+
+def test_registered_and_printable() -> None:
+    transform = TRANSFORMS.build(dict(type='mmseg.BinarizeMask', mode='nonzero'))
+    assert repr(transform) == "BinarizeMask(threshold=None, mode='nonzero', ignore_index=None)"
+    transform = TRANSFORMS.build(dict(type='mmseg.ScoreAtInputSize'))
+    assert repr(transform) == "ScoreAtInputSize(mask_interpolation='nearest')"
+
+
+# --------------------------------------------------------------------- suspicious values
+
+
+def jpeg(mask: np.ndarray, quality: int) -> np.ndarray:
+    return cv2.imdecode(cv2.imencode('.jpg', mask, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+
+
+def labels() -> np.ndarray:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5:20, 5:20], mask[25:35, 5:20], mask[5:35, 25:35] = 1, 2, 30
+    return mask
+
+
+def instances() -> np.ndarray:
+    """196 cells of 6 x 6 pixels, as in sets of nuclei."""
+    mask = np.zeros((112, 112), np.uint8)
+    for i in range(196):
+        y, x = divmod(i, 14)
+        mask[8 * y : 8 * y + 6, 8 * x : 8 * x + 6] = i + 1
+    return mask
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+
+
+def voc() -> np.ndarray:
+    mask = labels()
+    mask[:, :2] = 255
+    return mask
+
+
+GOOD = [
+    ('binary', blob, 127),
+    ('empty', lambda: np.zeros((9, 9), np.uint8), 127),
+    ('full', lambda: np.full((9, 9), 255, np.uint8), 127),
+    ('jpeg 95', lambda: jpeg(blob(200, 200), 95), 127),
+    ('jpeg 50', lambda: jpeg(blob(200, 200), 50), 127),
+    ('soft rim', lambda: cv2.GaussianBlur(blob(128, 128), (5, 5), 0), 127),
+    ('video range', lambda: (16 + blob().astype(int) * 219 // 255).astype(np.uint8), 127),
+    ('binary', blob, None),
+    ('zero and one', lambda: blob() // 255, None),
+    ('labels', labels, None),
+    ('labels and 255', voc, None),
+    ('instances', instances, None),
+]
+BAD = [
+    ('labels', labels, 127, "no pixel is foreground .*mode='nonzero'"),
+    ('zero and one', lambda: blob() // 255, 127, 'highest value is 1'),
+    ('labels and 255', voc, 127, 'exactly 30, like a label'),
+    ('noise', noise, 127, '7. % .*neither near 0 nor near 255'),
+    ('instances', instances, 127, 'neither near 0 nor near 255'),
+    ('jpeg', lambda: jpeg(blob(200, 200), 95), None, r'like a JPEG .*threshold=127'),
+    ('soft rim', lambda: cv2.GaussianBlur(blob(), (5, 5), 0), None, 'soft mask'),
+    ('noise', noise, None, 'without areas of one label'),
+]
+
+
+@pytest.mark.parametrize(('name', 'make', 'threshold'), GOOD)
+def test_proper_masks_raise_no_suspicion(name: str, make, threshold: int | None) -> None:
+    assert suspicion(make(), threshold) == ''
+
+
+@pytest.mark.parametrize(('name', 'make', 'threshold', 'message'), BAD)
+def test_suspicious_masks_warn_with_the_file(
+    name: str, make, threshold: int | None, message: str
+) -> None:
+    transform = BinarizeMask() if threshold else BinarizeMask(mode='nonzero')
+    results = sample(make())
+    with pytest.warns(UserWarning, match=message) as caught:
+        transform(dict(results))
+    assert results['seg_map_path'] in str(caught[0].message)
+    with warnings.catch_warnings():  # the second time is quiet
+        warnings.simplefilter('error')
+        transform(dict(results))
+
+
+# --------------------------------------------------------------------- ScoreAtInputSize
+
+
+def at_input_size(mask: np.ndarray, interpolation: str, size: tuple) -> dict:
+    results = sample(mask)
+    results['img_shape'] = size
+    return ScoreAtInputSize(interpolation)(results)
+
+
+def test_nearest_is_the_same_before_and_after_the_cut() -> None:
+    grey = jpeg(blob(101, 67), 60)
+    first = BinarizeMask()(at_input_size(grey, 'nearest', (32, 48)))
+    assert first['ori_shape'] == first['img_shape'] == (32, 48)
+    results = BinarizeMask()(sample(grey))
+    results['img_shape'] = (32, 48)
+    second = ScoreAtInputSize()(results)
+    assert np.array_equal(first['gt_seg_map'], second['gt_seg_map'])
+    expected = mmcv.imresize((grey > 127).astype(np.uint8), (48, 32), interpolation='nearest')
+    assert np.array_equal(first['gt_seg_map'], expected)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_bilinear_resizes_grey_and_cuts_after(channels: int) -> None:
+    grey = jpeg(blob(101, 67), 60)
+    mask = grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
+    out = BinarizeMask()(at_input_size(mask, 'bilinear', (32, 48)))['gt_seg_map']
+    resized = cv2.resize(grey, (48, 32), interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(out, resized / 255 > 0.5)
+    nearest = BinarizeMask()(at_input_size(mask, 'nearest', (32, 48)))['gt_seg_map']
+    assert not np.array_equal(out, nearest)
+
+
+def test_a_mask_resized_with_its_image_stays() -> None:
+    results = sample(blob(20, 30), ori_shape=(60, 90))
+    results['img_shape'] = (20, 30)
+    out = ScoreAtInputSize()(results)
+    assert out['ori_shape'] == (20, 30)
+    assert np.array_equal(out['gt_seg_map'], blob(20, 30))
+
+
+def test_errors_of_score_at_input_size() -> None:
+    with pytest.raises(ValueError, match="'nearest' or 'bilinear', got 'cubic'"):
+        ScoreAtInputSize('cubic')
+    results = BinarizeMask()(sample(blob()))
+    with pytest.raises(ValueError, match='put BinarizeMask after ScoreAtInputSize'):
+        ScoreAtInputSize('bilinear')(results)
+    results = sample(np.zeros((20, 30), np.uint8), ori_shape=(60, 90))
+    results['img_shape'] = (20, 30)
+    with pytest.raises(ValueError, match='put LoadAnnotations after Resize'):
+        ScoreAtInputSize('bilinear')(results)
+    results['img_shape'] = (32, 32)
+    with pytest.raises(ValueError, match='30 x 20, its image is 90 x 60'):
+        ScoreAtInputSize()(results)
+    with pytest.raises(ValueError, match='labels cannot be resized bilinearly'):
+        BinarizeMask(mode='nonzero')(at_input_size(labels(), 'bilinear', (9, 9)))
+
+
+# ---------------------------------------------------------------------- whole pipelines
+
+
+@pytest.fixture
+def kvasir_like(tmp_path: Path) -> Path:
+    """Two images whose pixels equal their masks, as 3-channel JPEG."""
+    for i, (height, width) in enumerate(((96, 120), (131, 77))):
+        mask = np.repeat(blob(height, width)[..., None], 3, axis=2)
+        for kind in ('images', 'masks'):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(mask).save(tmp_path / kind / f'n{i}.jpg', quality=95)
+    (tmp_path / 'train.txt').write_text('n0\nn1\n')
+    (tmp_path / 'val.txt').write_text('n1\n')
+    return tmp_path
+
+
+def config(root: Path, name: str) -> Config:
+    return Config.fromfile(root / 'configs' / '_base_' / 'datasets' / f'{name}.py')
+
+
+def dataset(cfg: Config, data_root: Path, split: str, **changes):
+    return DATASETS.build(
+        {**cfg[f'{split}_dataloader']['dataset'], 'data_root': str(data_root), **changes}
+    )
+
+
+@pytest.mark.filterwarnings('ignore:1 of 2 names')
+@pytest.mark.parametrize('name', CONFIGS)
+def test_image_and_mask_stay_aligned_in_training(root: Path, kvasir_like: Path, name: str) -> None:
+    cfg = config(root, name)
+    pipeline = [t for t in cfg.train_pipeline if t['type'] != 'RandomCutOut']
+    data = dataset(cfg, kvasir_like, 'train', pipeline=pipeline)
+    seen, valid_shares = set(), []
+    for i in range(40):
+        out = data[i % 2]
+        mask = out['data_samples'].gt_sem_seg.data[0]
+        image = out['inputs'].float().mean(0)
+        assert out['inputs'].shape == (3, *cfg.img_size[::-1])
+        valid = mask != 255
+        seen |= set(mask.unique().tolist())
+        valid_shares.append(valid.float().mean().item())
+        # The image is its own mask, except along the rim, where it is resized bilinearly.
+        agree = ((image > 127) == (mask == 1))[valid].float().mean()
+        assert agree > 0.985
+        assert 0.02 < (mask == 1).float().mean() < 0.3
+    assert seen == {0, 1, 255}
+    assert min(valid_shares) < 0.95  # some were rotated ...
+    assert max(valid_shares) == 1.0  # ... and some were not
+
+
+@pytest.mark.filterwarnings('ignore:1 of 2 names')
+def test_background_is_one_minus_foreground_after_any_augmentation(
+    root: Path, kvasir_like: Path
+) -> None:
+    cfg = config(root, 'kvasir_seg_160x160')
+    pipeline = [dict(t, **(dict(prob=1.0) if 'prob' in t else {})) for t in cfg.train_pipeline]
+    data = dataset(cfg, kvasir_like, 'train', pipeline=pipeline)
+    for i in range(20):
+        mask = data[i % 2]['data_samples'].gt_sem_seg.data
+        valid = mask != 255
+        foreground, background = (mask == 1).long(), (mask == 0).long()
+        assert (foreground + background)[valid].eq(1).all()
+        assert (foreground + background)[~valid].eq(0).all()
+        assert not valid.all()
+
+
+def test_cut_out_blackens_the_image_and_leaves_the_mask(root: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    (cut_out,) = [t for t in cfg.train_pipeline if t['type'] == 'RandomCutOut']
+    results = dict(img=np.full((256, 256, 3), 9, np.uint8), **sample(blob(256, 256)))
+    out = TRANSFORMS.build(dict(cut_out, prob=1.0))(results)
+    assert np.array_equal(out['gt_seg_map'], blob(256, 256))
+    black = (out['img'] == 0).all(2)
+    assert 0 < black.sum() <= 10 * 32 * 32
+    assert set(np.unique(out['img'])) == {0, 9}
+
+
+def test_flips_are_independent(root: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    flips = Compose([dict(t) for t in cfg.train_pipeline if t['type'] == 'RandomFlip'])
+    corner = np.zeros((2, 2, 3), np.uint8)
+    corner[0, 0] = 1
+    counts = np.zeros((2, 2))
+    for _ in range(2000):
+        counts += flips(dict(img=corner.copy(), seg_fields=[]))['img'][..., 0]
+    expected = np.array([[0.49, 0.21], [0.21, 0.09]])  # .7 * .7, .7 * .3, .3 * .3
+    assert np.abs(counts / 2000 - expected).max() < 0.04
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_scored_at_input_size(root: Path, kvasir_like: Path, name: str, split: str) -> None:
+    cfg = config(root, name)
+    packed = dataset(cfg, kvasir_like, split)[0]['data_samples']
+    size = cfg.img_size[::-1]
+    assert packed.ori_shape == packed.img_shape == size
+    assert packed.gt_sem_seg.shape == size
+    grey = cv2.imread(str(kvasir_like / 'masks' / 'n1.jpg'), cv2.IMREAD_GRAYSCALE)
+    if 'official' in name:
+        expected = cv2.resize(grey, cfg.img_size, interpolation=cv2.INTER_LINEAR) > 127
+    else:
+        cut = (grey > 127).astype(np.uint8)
+        expected = cv2.resize(cut, cfg.img_size, interpolation=cv2.INTER_NEAREST)
+    assert np.array_equal(packed.gt_sem_seg.data[0].numpy(), expected)
+
+
+def test_without_score_at_input_size_the_file_size_stays(root: Path, kvasir_like: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    pipeline = [t for t in cfg.test_pipeline if t['type'] != 'ScoreAtInputSize']
+    packed = dataset(cfg, kvasir_like, 'val', pipeline=pipeline)[0]['data_samples']
+    assert (packed.ori_shape, packed.img_shape) == ((131, 77), (256, 256))
+    assert packed.gt_sem_seg.shape == (131, 77)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_views_of_the_tta_pipeline(root: Path, kvasir_like: Path, name: str) -> None:
+    cfg = config(root, name)
+    views = dataset(cfg, kvasir_like, 'test', pipeline=cfg.tta_pipeline)[0]
+    plain, horizontal, vertical = views['inputs']
+    assert plain.shape == (3, *cfg.img_size[::-1])
+    assert plain.equal(horizontal.flip(2))
+    assert plain.equal(vertical.flip(1))
+    truths = [view.gt_sem_seg.data for view in views['data_samples']]
+    assert all(truth.equal(truths[0]) for truth in truths)
+    reference = dataset(cfg, kvasir_like, 'test')[0]['data_samples']
+    assert truths[0].equal(reference.gt_sem_seg.data)
+
+
+def test_configs_differ_only_in_what_they_are_named_for(root: Path) -> None:
+    base, small, official = (config(root, name) for name in CONFIGS)
+    text = small.dump().replace('160', '256')
+    assert text == base.dump()
+    text = official.dump().replace('bilinear', 'nearest').replace("empty_policy='official',", '')
+    assert ''.join(text.split()).replace(
+        "score=dict(mask_interpolation='nearest',type='ScoreAtInputSize')", ''
+    ) == ''.join(base.dump().split())
+
+
+# ---------------------------------------------------------------------------- real masks
+
+
+def test_kvasir_masks_are_binarised_in_silence(root: Path, kvasir_dir: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    data = dataset(cfg, kvasir_dir, 'val', check_files=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        for i in range(0, 120, 10):
+            mask = data[i]['data_samples'].gt_sem_seg.data
+            assert set(mask.unique().tolist()) == {0, 1}
+
+
+def test_glas_labels_need_the_nonzero_mode(shared_dir: Path) -> None:
+    mask = np.array(Image.open(shared_dir / 'data' / 'glas' / 'train_1_anno.bmp'))
+    share = binarise(mask, mode='nonzero').mean()
+    assert 0.1 < share < 0.9
+    assert share == (mask > 0).mean()
+    with pytest.warns(UserWarning, match="mode='nonzero'"):
+        assert binarise(mask).sum() == 0
+
+
+def test_isic_masks_are_binary(shared_dir: Path) -> None:
+    path = next((shared_dir / 'data' / 'isic2017-val').glob('*_segmentation.png'))
+    mask = np.array(Image.open(path))
+    assert np.array_equal(binarise(mask), mask == 255)
