@@ -10,6 +10,6 @@ require_stack()  # before anything below imports mmseg, so that its absence is s
 
 # The forks print when they are imported; what a command of ours prints may be read by a script.
 with contextlib.redirect_stdout(sys.stderr):
-    from . import datasets, engine, evaluation, models  # noqa: F401
+    from . import datasets, engine, evaluation, models, visualization  # noqa: F401
 
 __all__ = ['__version__']

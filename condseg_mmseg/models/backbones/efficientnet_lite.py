@@ -23,6 +23,9 @@ class EfficientNetLite(BaseModule):
             112, 320 channels. Stages beyond the last one are not built. Default ``(0, 1, 2, 3)``.
         pretrained: Whether ``init_weights`` loads the ImageNet weights. Default True.
         norm_eval: Whether BatchNorm keeps its statistics in training. Default False.
+        norm_momentum: Momentum of BatchNorm's statistics. Default 0.1, torch's; the package's 0.01
+            lags hundreds of iterations behind a fine-tuned encoder, so that validation sees
+            statistics of another network.
         init_cfg: mmengine's; replaces ``pretrained`` if given. Default None.
 
     Shapes:
@@ -42,6 +45,7 @@ class EfficientNetLite(BaseModule):
         out_indices: tuple[int, ...] = (0, 1, 2, 3),
         pretrained: bool = True,
         norm_eval: bool = False,
+        norm_momentum: float = 0.1,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -66,6 +70,9 @@ class EfficientNetLite(BaseModule):
         self.conv_stem, self.bn_stem = net._conv_stem, net._bn0
         self.act = torch.nn.ReLU6()
         self.blocks = net._blocks[: self._STAGE_ENDS[indices[-1]]]
+        for module in self.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = norm_momentum
         # drop-connect grows with the depth of the whole network, however many blocks are kept
         rate, total = net._global_params.drop_connect_rate or 0.0, len(net._blocks)
         self._drop_rates = tuple(rate * i / total for i in range(len(self.blocks)))

@@ -100,3 +100,4 @@ def test_lite_names_wrong_out_indices_and_keeps_statistics_with_norm_eval():
     net = EfficientNetLite(pretrained=False, norm_eval=True).train()
     assert not net.bn_stem.training
     assert net.blocks[0].training
+    assert {m.momentum for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
