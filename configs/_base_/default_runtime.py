@@ -27,7 +27,9 @@ default_hooks = dict(
 )
 
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='InputSizeSegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(
+    type='InputSizeSegLocalVisualizer', vis_backends=vis_backends, name='visualizer', alpha=0.5
+)
 log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 load_from = None
