@@ -79,7 +79,7 @@ class SIDHead(BaseModule):
         align_corners: For every resize. Default True.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
-        init_cfg: mmengine's. Default Normal(std=0.01) for each ``conv_seg``, as mmseg's heads.
+        init_cfg: mmengine's. Default None.
 
     Shapes:
         fg, bg, uc (N, C, h, w); logits, each (N, 1, 2^(len(channels)-1) h, ...).
@@ -117,7 +117,6 @@ class SIDHead(BaseModule):
             'align_corners': align_corners,
             'norm_cfg': norm_cfg,
             'act_cfg': act_cfg,
-            'init_cfg': {'type': 'Normal', 'std': 0.01, 'override': {'name': 'conv_seg'}},
         }
         self.foreground = SIDBranch(in_channels, channels, **cfg)
         self.background = SIDBranch(in_channels, channels, **cfg)

@@ -96,6 +96,9 @@ class SizeAwareDecodeHead(BaseDecodeHead):
         align_corners: For every resize. Default True (released code).
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
+        init_cfg: mmengine's. Default None, torch's own initialisation as in the released code:
+            with the N(0, 0.01) that mmseg's heads give their last convolution, a small network
+            trained from scratch can stay at an empty mask.
         **kwargs: The other arguments of mmseg's ``BaseDecodeHead``.
 
     Shapes:
@@ -123,6 +126,7 @@ class SizeAwareDecodeHead(BaseDecodeHead):
         align_corners: bool = True,
         norm_cfg: dict = _BN,
         act_cfg: dict = _RELU,
+        init_cfg: dict | list | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(in_channels, int) or len(in_channels) != 4 or len(in_index) != 4:
@@ -149,6 +153,7 @@ class SizeAwareDecodeHead(BaseDecodeHead):
             align_corners=align_corners,
             norm_cfg=norm_cfg,
             act_cfg=act_cfg,
+            init_cfg=init_cfg,
             **kwargs,
         )
         if out_channels == 1 and any(isinstance(m, DiceLoss) for m in self._losses()):

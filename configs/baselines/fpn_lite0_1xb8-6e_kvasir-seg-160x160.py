@@ -1,5 +1,5 @@
 # The encoder of condseg_lite0 with mmseg's FPN neck and head.
-_base_ = ['../condseg/condseg_lite0_1xb8-8e_kvasir-seg-160x160.py']
+_base_ = ['../condseg/condseg_lite0_1xb8-6e_kvasir-seg-160x160.py']
 model = dict(
     neck=dict(
         _delete_=True,

@@ -1,5 +1,5 @@
 # mmseg's U-Net, a quarter of its usual width, from scratch: there are no weights to start from.
-_base_ = ['../condseg/condseg_lite0_1xb8-8e_kvasir-seg-160x160.py']
+_base_ = ['../condseg/condseg_lite0_1xb8-6e_kvasir-seg-160x160.py']
 model = dict(
     backbone=dict(
         _delete_=True,
