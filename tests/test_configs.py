@@ -1,5 +1,6 @@
 """Every shipped config builds, trains a step and predicts, at a small size."""
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT
@@ -29,7 +30,12 @@ def batch(size, n=2):
     samples = [
         SegDataSample(
             gt_sem_seg=PixelData(data=torch.randint(0, 2, (1, *size))),
-            metainfo={'img_shape': size, 'ori_shape': (41, 57), 'pad_shape': size},
+            metainfo={
+                'img_shape': size,
+                'ori_shape': (41, 57),
+                'pad_shape': size,
+                'background_mask': np.zeros(size, np.uint8),  # read by the preset official only
+            },
         )
         for _ in range(n)
     ]
@@ -105,6 +111,7 @@ def test_official_differs_from_default_in_the_named_switches_only():
         'data_preprocessor.std',
         'data_preprocessor.bgr_to_rgb',
         'decode_head.loss_decode.double_sigmoid',
+        'auxiliary_head.background_target',
         'auxiliary_head.loss_decode.double_sigmoid',
         'auxiliary_head.loss_decode.comp_softmax',
         'auxiliary_head.loss_decode.detach_beta',

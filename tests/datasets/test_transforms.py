@@ -403,6 +403,10 @@ def test_configs_differ_only_in_what_they_are_named_for(root: Path) -> None:
     base, small, official = (config(root, name) for name in CONFIGS)
     text = small.dump().replace('160', '256')
     assert text == base.dump()
+    kept = dict(type='KeepBackgroundMask')
+    for pipeline in (official.train_pipeline, official.train_dataloader.dataset.pipeline):
+        assert pipeline.pop(4) == kept
+        assert 'background_mask' in pipeline[-1].pop('meta_keys')
     text = official.dump().replace('bilinear', 'nearest').replace("empty_policy='official',", '')
     assert ''.join(text.split()).replace(
         "score=dict(mask_interpolation='nearest',type='ScoreAtInputSize')", ''

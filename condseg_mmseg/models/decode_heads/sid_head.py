@@ -75,6 +75,9 @@ class SIDHead(BaseModule):
         foreground_classes: Class indices whose union is the foreground. Default None, every class
             but 0.
         ignore_index: Label that counts nowhere. Default 255.
+        background_target: 'complement' (1 - Y of the augmented mask) or 'stored' (the mask that
+            ``KeepBackgroundMask`` kept before the augmentation, as the released code). Default
+            'complement'.
         loss_decode: Default ``dict(type='SIDLoss')``.
         align_corners: For every resize. Default True.
         norm_cfg: Normalisation. Default BN.
@@ -85,7 +88,8 @@ class SIDHead(BaseModule):
         fg, bg, uc (N, C, h, w); logits, each (N, 1, 2^(len(channels)-1) h, ...).
 
     Raises:
-        ValueError: ``foreground_classes`` outside the classes, or inputs without fg, bg, uc.
+        ValueError: ``foreground_classes`` outside the classes, an unknown ``background_target``,
+            inputs without fg, bg, uc, or samples without the stored mask.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class SIDHead(BaseModule):
         num_classes: int = 2,
         foreground_classes: Sequence[int] | None = None,
         ignore_index: int = 255,
+        background_target: str = 'complement',
         loss_decode: dict | None = None,
         align_corners: bool = True,
         norm_cfg: dict = _BN,
@@ -108,8 +113,13 @@ class SIDHead(BaseModule):
                 f'foreground_classes must be class indices below num_classes={num_classes}, '
                 f'got {foreground}'
             )
+        if background_target not in ('complement', 'stored'):
+            raise ValueError(
+                f"background_target must be 'complement' or 'stored', got {background_target!r}"
+            )
         self.in_channels = in_channels
         self.num_classes = num_classes
+        self.background_target = background_target
         self.foreground_classes = foreground
         self.ignore_index = ignore_index
         self.align_corners = align_corners
@@ -155,4 +165,18 @@ class SIDHead(BaseModule):
         label = foreground_labels(label.squeeze(1), self.foreground_classes, self.ignore_index)
         size = label.shape[-2:]
         logits = [resize_to(x, size, self.align_corners) for x in self.forward(inputs)]
-        return self.loss_decode(*logits, label, ignore_index=self.ignore_index)
+        background = None
+        if self.background_target == 'stored':
+            background = self._stored_background(batch_data_samples, label)
+        return self.loss_decode(*logits, label, background, ignore_index=self.ignore_index)
+
+    @staticmethod
+    def _stored_background(samples: SampleList, label: Tensor) -> Tensor:
+        masks = [sample.metainfo.get('background_mask') for sample in samples]
+        if any(mask is None or mask.shape != label.shape[1:] for mask in masks):
+            raise ValueError(
+                "background_target='stored' needs a background_mask of the size of the mask, "
+                f'{tuple(label.shape[1:])}, in every sample: put KeepBackgroundMask behind Resize, '
+                "and 'background_mask' into the meta_keys of PackSegInputs"
+            )
+        return torch.stack([torch.as_tensor(mask) for mask in masks]).to(label)

@@ -58,7 +58,13 @@ class SIDLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(
-        self, fg: Tensor, bg: Tensor, uc: Tensor, label: Tensor, ignore_index: int = IGNORE_INDEX
+        self,
+        fg: Tensor,
+        bg: Tensor,
+        uc: Tensor,
+        label: Tensor,
+        background: Tensor | None = None,
+        ignore_index: int = IGNORE_INDEX,
     ) -> dict[str, Tensor]:
         """Compute the terms.
 
@@ -67,6 +73,7 @@ class SIDLoss(nn.Module):
             bg: Background logits, (N, 1, H, W).
             uc: Uncertainty logits, (N, 1, H, W).
             label: 1, 0 or ``ignore_index``, (N, H, W).
+            background: Target of bg, 1, 0 or ``ignore_index``, (N, H, W). Default None, 1 - label.
             ignore_index: Label that counts nowhere. Default 255.
 
         Returns:
@@ -80,7 +87,10 @@ class SIDLoss(nn.Module):
         beta_fg, beta_bg = area_weight(p_fg, valid, *policy), area_weight(p_bg, valid, *policy)
         form = (self.double_sigmoid, self.smooth)
         loss_fg = beta_fg * bce_dice(fg, target, valid, *form)
-        loss_bg = beta_bg * bce_dice(bg, 1 - target, valid, *form)
+        opposite, counted = 1 - target, valid
+        if background is not None:
+            opposite, counted = binary_target(background, ignore_index)
+        loss_bg = beta_bg * bce_dice(bg, opposite, counted, *form)
         loss_comp = complementary(p_fg, p_bg, p_uc, valid, self.comp_softmax)
         return {
             'loss_fg': self.loss_weight * loss_fg,

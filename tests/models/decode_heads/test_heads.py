@@ -129,3 +129,25 @@ def test_sid_head_says_what_is_missing():
         SIDHead(8, (4,))(features()[:3])
     with pytest.raises(ValueError, match='foreground_classes must be class indices below'):
         SIDHead(8, (4,), num_classes=2, foreground_classes=(2,))
+
+
+def test_stored_background_is_the_target_of_bg():
+    label = torch.randint(0, 2, (2, 1, 8, 8))
+    x = features(sizes=[*SIZES, *SIZES[-1:] * 3])
+    module = SIDHead(8, channels=(6, 5)).eval()
+    complement = module.loss(x, samples(label), {})
+    module.background_target = 'stored'
+    batch = samples(label)
+    for sample, mask in zip(batch, 1 - label, strict=True):
+        sample.set_metainfo({'background_mask': mask[0].numpy().astype('uint8')})
+    same = module.loss(x, batch, {})
+    assert {k: v.item() for k, v in same.items()} == {k: v.item() for k, v in complement.items()}
+    for sample, mask in zip(batch, label, strict=True):
+        sample.set_metainfo({'background_mask': mask[0].numpy().astype('uint8')})
+    other = module.loss(x, batch, {})
+    assert other['loss_bg'].item() != pytest.approx(complement['loss_bg'].item())
+    assert other['loss_fg'].item() == complement['loss_fg'].item()
+    with pytest.raises(ValueError, match="background_target='stored' needs a background_mask"):
+        module.loss(x, samples(label), {})
+    with pytest.raises(ValueError, match="must be 'complement' or 'stored', got 'other'"):
+        SIDHead(8, background_target='other')
