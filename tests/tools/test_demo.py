@@ -1,0 +1,125 @@
+"""The demo: a smoke run of all steps, and how it ends when a step or the score fails."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import cv2
+import pytest
+from helpers import ROOT, load_script
+
+SCRIPT = ROOT / 'tools' / 'demo.py'
+
+
+@pytest.fixture
+def demo():
+    return load_script('tools/demo.py')
+
+
+def _scores(dice):
+    names = ('mDice', 'mIoU', 'mRecall', 'mPrecision')
+    return {f'image/{name}': dice for name in names}
+
+
+@pytest.fixture
+def fake_steps(demo, monkeypatch):
+    """Replace the steps by what they leave behind; returns their command lines."""
+    calls = []
+
+    def run(title, log, script, *args):
+        args = [str(arg) for arg in args]
+        calls.append([script, *args])
+        work = log.parent
+        if script.endswith('make_demo_dataset.py'):
+            (work / 'set').mkdir(exist_ok=True)
+            record = dict(brightness_baseline=dict(mDice=dict(val=0.25, test=0.125)))
+            (work / 'set' / 'dataset.json').write_text(json.dumps(record))
+        elif script == 'tools/train.py':
+            (work / 'last_checkpoint').write_text(f'{work}/epoch_15.pth')
+        elif script == 'tools/test.py':
+            split = log.stem.removeprefix('test_')
+            for stamp, dice in (('20260101_000000', 1.0), ('20260101_000001', 79.96)):
+                folder = work / f'test_{split}' / stamp
+                folder.mkdir(parents=True, exist_ok=True)
+                value = dice if split == 'val' else 60.5
+                (folder / f'{stamp}.json').write_text(json.dumps(_scores(value)))
+
+    monkeypatch.setattr(demo, 'run', run)
+    return calls
+
+
+def _main(demo, tmp_path, *args):
+    return demo.main(['--work-dir', str(tmp_path), '--data', str(tmp_path / 'set'), *args])
+
+
+def test_steps_scores_and_paths(demo, fake_steps, tmp_path, capsys):
+    assert _main(demo, tmp_path, '--min-dice', '79') == 0
+    scripts = [call[0] for call in fake_steps]
+    sheet = 'tools/analysis_tools/contact_sheet.py'
+    assert scripts[1:] == ['tools/train.py', 'tools/test.py', sheet, 'tools/test.py', sheet]
+    assert f'{tmp_path}/epoch_15.pth' in fake_steps[2]
+    assert 'test_dataloader.dataset.ann_file=val.txt' in fake_steps[2]
+    assert 'test_dataloader.dataset.ann_file=test.txt' in fake_steps[4]
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.rsplit(maxsplit=2)[0].strip(): line.split()[-2:] for line in lines if line}
+    assert rows['ConDSeg mDice'] == ['80.0', '60.5']
+    assert rows['best brightness threshold, mDice'] == ['25.0', '12.5']
+    for split in ('val', 'test'):
+        assert any(line.endswith(f'{tmp_path}/contact_sheet_{split}.png') for line in lines)
+    record = json.loads((tmp_path / 'scores.json').read_text())
+    assert record['scores']['val']['image/mDice'] == 79.96  # of the newest test, not of the first
+
+
+def test_a_low_score_is_a_failure_that_says_so(demo, fake_steps, tmp_path, capsys):
+    assert _main(demo, tmp_path) == 1  # 79.96, which the table rounds to 80.0
+    captured = capsys.readouterr()
+    assert 'ConDSeg mDice' in captured.out
+    assert 'below 80' in captured.err
+
+
+def test_quick_has_no_bar(demo, fake_steps, tmp_path):
+    assert _main(demo, tmp_path, '--quick') == 0
+    assert 'train_cfg.max_epochs=1' in fake_steps[1]
+
+
+def test_a_failing_step_shows_the_end_of_its_output(demo, tmp_path, capsys):
+    (tmp_path / 'set').mkdir()
+    (tmp_path / 'set' / 'mine.txt').write_text('not a generated set')
+    assert _main(demo, tmp_path) == 1
+    error = capsys.readouterr().err
+    assert 'make_demo_dataset.py' in error
+    assert 'not made by this tool' in error
+    assert (tmp_path / 'set' / 'mine.txt').exists()
+
+
+def test_progress_lines_are_short(demo):
+    line = (
+        '11/22 20:03:15 - mmengine - INFO - Epoch(train)  [1][40/40]  base_lr: 1.9543e-03 '
+        'lr: 1.9543e-03  eta: 0:14:01  time: 2.4861  loss: 4.6216  decode.loss_mask: 1.4714  '
+        'decode.dice: 0.5000  aux.loss_fg: 1.4888'
+    )
+    assert demo.PROGRESS.search(line)
+    short = 'Epoch(train)  [1][40/40]  eta: 0:14:01  loss: 4.6216  decode.dice: 0.5000'
+    assert demo.shorten(line) == short
+
+
+@pytest.mark.slow
+def test_quick_demo_from_another_directory(tmp_path):
+    work = tmp_path / 'work'
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT), '--quick', '--work-dir', str(work)],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'best brightness threshold, mDice' in result.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['work']  # nothing beside --work-dir
+    scores = json.loads((work / 'scores.json').read_text())['scores']
+    for split in ('val', 'test'):
+        assert str(work / f'contact_sheet_{split}.png') in result.stdout
+        assert cv2.imread(str(work / f'contact_sheet_{split}.png')).shape[0] == 30 + 4 * 148
+        with (work / f'test_{split}' / 'images.csv').open() as file:
+            rows = list(csv.DictReader(file))
+        assert {row['img_path'].split('/')[-1].split('_')[0] for row in rows} == {split}
+        mean = sum(float(row['dice']) for row in rows) / len(rows)
+        assert scores[split]['image/mDice'] == pytest.approx(mean, abs=1e-3)
