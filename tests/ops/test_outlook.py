@@ -39,7 +39,9 @@ def literal(values, logits, heads, k, stride, scale):
         qy, qx = y * stride, x * stride
         for (a, (ay, ax)), (b, (by, bx)) in itertools.product(enumerate(offsets), repeat=2):
             to, source = (qy + ay, qx + ax), (qy + by, qx + bx)
-            if not all(0 <= p < s for p, s in zip((*to, *source), (height, width) * 2, strict=True)):
+            if not all(
+                0 <= p < s for p, s in zip((*to, *source), (height, width) * 2, strict=True)
+            ):
                 continue
             weight = attn[:, :, a, b, y, x].repeat_interleave(d, 1)
             out[:, :, to[0], to[1]] += weight * values[:, :, source[0], source[1]]

@@ -166,4 +166,4 @@ def test_what_does_not_work_says_so(trained):
         cwd=folder, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert result.returncode != 0
-    assert "AmpOptimizerWrapper`` is only available training on gpu" in result.stderr
+    assert 'AmpOptimizerWrapper`` is only available training on gpu' in result.stderr

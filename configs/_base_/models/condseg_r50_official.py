@@ -5,6 +5,6 @@ model = dict(
     decode_head=dict(loss_decode=dict(double_sigmoid=True)),
     auxiliary_head=dict(
         background_target='stored',
-        loss_decode=dict(double_sigmoid=True, comp_softmax=True, detach_beta=False, max_beta=None)
+        loss_decode=dict(double_sigmoid=True, comp_softmax=True, detach_beta=False, max_beta=None),
     ),
 )
