@@ -107,7 +107,7 @@ def test_training_equals_the_published_one(form):
     assert first['aux.loss_bg'] == pytest.approx(float(weighted[1]), rel=1e-5)
     assert first['aux.loss_comp'] == pytest.approx(float(data['loss.comp']), rel=1e-5)
     assert totals[0] == pytest.approx(float(data['loss.total']), rel=1e-5)
-    # Adam divides rounding noise by itself: on one thread instead of two, steps 2 and 3 move by 0.5 %
+    # Adam divides noise by noise: one thread instead of two moves steps 2 and 3 by 0.5 %
     assert totals == pytest.approx(data['total_per_step'].tolist(), rel=1e-2)
     assert totals[2] < totals[1] < totals[0]
 

@@ -44,7 +44,7 @@ def test_a_resumed_run_replaces_what_it_repeats(tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(ValueError, match='holds no .*scalars.json'):
+    with pytest.raises(ValueError, match=r'holds no .*scalars.json'):
         summarize_runs.summarize(tmp_path)
 
 

@@ -3,8 +3,8 @@
     python tools/analysis_tools/summarize_runs.py OUT.json LABEL=WORK_DIR [LABEL=WORK_DIR ...]
 
 Reads what mmengine wrote into each working directory (``*/vis_data/scalars.json``, the config),
-over all its runs where it was resumed. Scores are those of the validation list: of the best epoch by
-``image/mIoU``, and of the last one. ``--markdown FILE`` replaces what stands between the lines
+over all its runs where it was resumed. Scores are those of the validation list: of the best epoch
+by ``image/mIoU``, and of the last one. ``--markdown FILE`` replaces what stands between the lines
 ``<!-- results -->`` and ``<!-- /results -->`` of FILE by the table.
 """
 
