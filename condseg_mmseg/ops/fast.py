@@ -87,7 +87,8 @@ def _scatter_weights(grad_weights: Tensor, k: int) -> Tensor:
 
 
 def _blocks(total: int, elements: int, device: torch.device) -> Iterator[slice]:
-    step = max(1, _CPU_BLOCK_ELEMENTS // elements) if device.type == 'cpu' else total
+    step = _CPU_BLOCK_ELEMENTS // max(1, elements) if device.type == 'cpu' else total
+    step = max(1, step)
     for start in range(0, total, step):
         yield slice(start, min(start + step, total))
 
@@ -100,7 +101,7 @@ class _Outlook(torch.autograd.Function):
         ctx.save_for_backward(values, attn)
         ctx.k = k
         out = torch.zeros_like(values)
-        for part in _blocks(values.shape[0], values[0].numel(), values.device):
+        for part in _blocks(values.shape[0], values.shape[1:].numel(), values.device):
             weights = _gather_weights(attn[part], k)
             block, source = out[part], values[part]
             for i, j, at, origin in _shifts(k - 1, *values.shape[-2:]):
@@ -114,7 +115,7 @@ class _Outlook(torch.autograd.Function):
         k = ctx.k
         grad = grad.contiguous()
         grad_values, grad_attn = torch.zeros_like(values), torch.empty_like(attn)
-        for part in _blocks(values.shape[0], values[0].numel(), values.device):
+        for part in _blocks(values.shape[0], values.shape[1:].numel(), values.device):
             weights = _gather_weights(attn[part], k)
             grad_weights = torch.zeros_like(weights)
             upstream, source, block = grad[part], values[part], grad_values[part]

@@ -18,7 +18,7 @@ default_hooks = dict(
         type='CheckpointHook',
         by_epoch=True,
         interval=1,
-        max_keep_ckpts=1,
+        max_keep_ckpts=2,  # the older one is removed before the newer is whole
         save_best='image/mIoU',
         rule='greater',
     ),

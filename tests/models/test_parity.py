@@ -137,6 +137,7 @@ def check_first_step(model, data):
         assert error < 3e-2, key
         errors.append(error)
     assert np.median(errors) < 1e-3
+    assert np.percentile(errors, 90) < 5e-3
     assert set(gradients) <= compared
     assert {n for n in statistics if 'running' in n} <= compared
 

@@ -107,6 +107,27 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     )
 
 
+@pytest.mark.parametrize('backend', ['reference', 'fast'])
+def test_an_empty_batch_stays_empty(backend):
+    values, logits = torch.zeros(0, 4, 5, 5), torch.zeros(0, 162, 5, 5)
+    assert outlook_aggregate(values, logits, 2, 3, backend=backend).shape == (0, 4, 5, 5)
+
+
+def test_compiled_equals_eager_forward_and_backward():
+    values, logits = inputs(1, 4, 6, 5, 2, 3)
+    compiled = torch.compile(lambda v, a: outlook_aggregate(v, a, 2, 3), backend='aot_eager')
+    expected = outlook_aggregate(values, logits, 2, 3)
+    actual = compiled(values, logits)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+    upstream = torch.randn_like(expected)
+    for a, b in zip(
+        torch.autograd.grad(actual, (values, logits), upstream),
+        torch.autograd.grad(expected, (values, logits), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
 def test_uniform_weights_give_the_mean_of_windows():
     """One channel, logits 0: the centre of a 3 x 3 map of ones collects 9 windows."""
     out = outlook_aggregate(torch.ones(1, 1, 3, 3), torch.zeros(1, 81, 3, 3), 1, 3)

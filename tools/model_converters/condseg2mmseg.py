@@ -5,10 +5,12 @@
 Every entry of SRC is taken out one by one and every entry of our network must be filled; whatever
 is left on either side is listed and nothing is written. SRC is read with ``weights_only=True``: a
 checkpoint that would run code is refused. Convert with the configs whose name has ``official``, or
-set the preprocessing it was trained with (BGR, divided by 255) in your own.
+set the preprocessing it was trained with (BGR, divided by 255) in your own. mmseg's scripts and API
+read the ``.pth``; ``.safetensors`` is for other programs.
 """
 
 import argparse
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -194,7 +196,9 @@ def save(state_dict: dict[str, Tensor], path: Path, source: str) -> None:
 
         save_file({k: v.contiguous() for k, v in state_dict.items()}, part, metadata=meta)
     else:
-        meta['dataset_meta'] = {'classes': ('background', 'foreground')}
+        from condseg_mmseg.datasets import BinaryMedicalDataset
+
+        meta['dataset_meta'] = dict(BinaryMedicalDataset.METAINFO)
         torch.save({'meta': meta, 'state_dict': state_dict}, part)
     os.replace(part, path)
 
@@ -211,6 +215,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'SRC {args.src} does not exist')
     if args.dst.suffix not in ('.pth', '.safetensors'):
         parser.error(f'DST must end in .pth or .safetensors, got {args.dst}')
+    if args.dst.suffix == '.safetensors' and importlib.util.find_spec('safetensors') is None:
+        parser.error('a .safetensors file needs: pip install "condseg-mmseg[safetensors]"')
     if not args.dst.absolute().parent.is_dir():
         parser.error(f'folder of DST {args.dst} does not exist')
     try:

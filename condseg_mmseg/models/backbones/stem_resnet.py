@@ -17,7 +17,8 @@ class StemResNet(ResNet):
 
     Args:
         depth: 18, 34, 50, 101 or 152. Default 50.
-        num_stages: Residual stages built, 1..4. Default 3.
+        num_stages: Residual stages built, 1..4. Default None: up to the last of ``out_indices``, or
+            3 where those are not given either.
         strides: Stride of each stage. Default ``(1, 2, 2, 2)[:num_stages]``.
         dilations: Dilation of each stage. Default ``(1, 1, 1, 1)[:num_stages]``.
         out_indices: Maps returned, ascending: 0 is the stem, i is stage i. Default
@@ -36,12 +37,14 @@ class StemResNet(ResNet):
     def __init__(
         self,
         depth: int = 50,
-        num_stages: int = 3,
+        num_stages: int | None = None,
         strides: tuple[int, ...] | None = None,
         dilations: tuple[int, ...] | None = None,
         out_indices: tuple[int, ...] | None = None,
         **kwargs: Any,
     ) -> None:
+        if num_stages is None:
+            num_stages = min(4, max(1, *out_indices)) if out_indices else 3
         indices = tuple(range(num_stages + 1)) if out_indices is None else tuple(out_indices)
         if (
             not indices

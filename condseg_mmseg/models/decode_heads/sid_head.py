@@ -11,9 +11,8 @@ from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
 from ..layers import resize_to
+from ..layers.defaults import BN, RELU
 from ..losses.functional import check_labels, foreground_labels
-
-_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
 
 
 class SIDBranch(BaseModule):
@@ -37,8 +36,8 @@ class SIDBranch(BaseModule):
         in_channels: int,
         channels: Sequence[int],
         align_corners: bool = True,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -102,13 +101,15 @@ class SIDHead(BaseModule):
         background_target: str = 'complement',
         loss_decode: dict | None = None,
         align_corners: bool = True,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        foreground = tuple(foreground_classes or range(1, num_classes))
-        if not all(0 <= i < num_classes for i in foreground):
+        foreground = tuple(
+            range(1, num_classes) if foreground_classes is None else foreground_classes
+        )
+        if not foreground or not all(0 <= i < num_classes for i in foreground):
             raise ValueError(
                 f'foreground_classes must be class indices below num_classes={num_classes}, '
                 f'got {foreground}'

@@ -13,9 +13,9 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from ..layers import ChannelGate, SpatialGate, resize_to
+from ..layers.defaults import BN, RELU
+from ..losses import BCEDiceLoss
 from ..losses.functional import binary_dice, check_labels
-
-_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
 
 
 class SizeAwareBlock(BaseModule):
@@ -43,8 +43,8 @@ class SizeAwareBlock(BaseModule):
         self,
         in_channels: int,
         channels: int,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -96,9 +96,9 @@ class SizeAwareDecodeHead(BaseDecodeHead):
         align_corners: For every resize. Default True (released code).
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
-        init_cfg: mmengine's. Default None, torch's own initialisation as in the released code:
-            with the N(0, 0.01) that mmseg's heads give their last convolution, a small network
-            trained from scratch can stay at an empty mask.
+        init_cfg: mmengine's. Default None, which leaves the last convolution to torch as in the
+            released code: with the N(0, 0.01) of mmseg's heads a small network trained from scratch
+            can stay at an empty mask.
         **kwargs: The other arguments of mmseg's ``BaseDecodeHead``.
 
     Shapes:
@@ -124,8 +124,8 @@ class SizeAwareDecodeHead(BaseDecodeHead):
         dropout_ratio: float = 0.0,
         loss_decode: dict | Sequence[dict] | None = None,
         align_corners: bool = True,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | list | None = None,
         **kwargs: Any,
     ) -> None:
@@ -161,6 +161,12 @@ class SizeAwareDecodeHead(BaseDecodeHead):
                 "mmseg's DiceLoss is inverted for one-channel heads (a perfect prediction costs "
                 "0.9999): use loss_decode=dict(type='BCEDiceLoss'), or out_channels=2"
             )
+        for module in self._losses():
+            if isinstance(module, BCEDiceLoss) and module.use_sigmoid != (out_channels == 1):
+                raise ValueError(
+                    f'out_channels={out_channels} needs '
+                    f'BCEDiceLoss(use_sigmoid={out_channels == 1})'
+                )
         cfg = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
         f1, f2, f3, f4 = self.in_channels
         self.small = SizeAwareBlock(f1 + f2, channels, **cfg)

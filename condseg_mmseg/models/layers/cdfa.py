@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from condseg_mmseg.ops import BACKENDS, outlook_aggregate
 
-_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
+from .defaults import BN, RELU
 
 
 @MODELS.register_module()
@@ -58,8 +58,8 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         proj_drop: float = 0.0,
         attn_order: tuple[str, str] = ('fg', 'bg'),
         backend: str = 'auto',
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)

@@ -1,13 +1,12 @@
 """Feature enhancement of one encoder level."""
 
 import torch
-from mmcv.cnn import ConvModule
+from mmcv.cnn import ConvModule, build_activation_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .defaults import BN, RELU
 from .gates import ChannelGate, SpatialGate
-
-_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
 
 
 class FeatureEnhancement(BaseModule):
@@ -38,8 +37,8 @@ class FeatureEnhancement(BaseModule):
         in_channels: int,
         channels: int,
         dilations: tuple[int, ...] = (6, 12, 18),
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -52,7 +51,7 @@ class FeatureEnhancement(BaseModule):
         self.branches = nn.ModuleList(nn.Sequential(c, ChannelGate(channels)) for c in convs)
         self.fuse = ConvModule(len(convs) * channels, channels, 3, padding=1, **no_act)
         self.shortcut = ConvModule(in_channels, channels, 1, **no_act)
-        self.act = nn.ReLU(inplace=True)
+        self.act = build_activation_layer(act_cfg)
         self.gate = SpatialGate()
 
     def forward(self, x: Tensor) -> Tensor:

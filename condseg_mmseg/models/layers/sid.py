@@ -5,9 +5,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .defaults import BN, RELU
 from .resize import resize_to
-
-_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
 
 
 @MODELS.register_module()
@@ -40,8 +39,8 @@ class SemanticInformationDecoupling(BaseModule):
         channels: int,
         mid_channels: int | None = None,
         with_uncertainty: bool = True,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -95,8 +94,8 @@ class SIDAdapter(BaseModule):
         channels: int,
         num_steps: int,
         align_corners: bool = True,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)

@@ -37,7 +37,8 @@ def check_labels(label: Tensor, num_classes: int, ignore_index: int = IGNORE_IND
         values = torch.unique(label[wrong]).tolist()
         raise ValueError(
             f'labels must be 0..{num_classes - 1} or {ignore_index} (ignored), got also '
-            f'{values[:10]}: put BinarizeMask right after LoadAnnotations in the pipeline'
+            f'{values[:10]}: put BinarizeMask right after LoadAnnotations in the pipeline, or set '
+            'num_classes of every head to the classes of the data set'
         )
 
 
@@ -108,10 +109,9 @@ def dice_loss(prob: Tensor, target: Tensor, valid: Tensor, smooth: float = 1.0) 
     Returns:
         Scalar.
     """
-    prob = _full(prob) * valid
-    target = target * valid
-    overlap = (prob * target).sum()
-    return 1 - (2 * overlap + smooth) / (prob.sum() + target.sum() + smooth)
+    prob = _full(prob)
+    overlap, total = (prob * target * valid).sum(), ((prob + target) * valid).sum()
+    return 1 - (2 * overlap + smooth) / (total + smooth)
 
 
 def bce_dice(
@@ -162,10 +162,11 @@ def ce_dice(
     safe = torch.where(label == ignore_index, torch.zeros_like(label), label)
     loss = F.cross_entropy(logits, safe, reduction='none')
     entropy = (loss * valid).sum() / valid.sum().clamp(min=1e-12)
-    prob = torch.softmax(logits, 1) * valid.unsqueeze(1)
-    target = F.one_hot(safe, logits.shape[1]).movedim(-1, 1) * valid.unsqueeze(1)
+    prob, weights = torch.softmax(logits, 1), valid.unsqueeze(1)
+    target = F.one_hot(safe, logits.shape[1]).movedim(-1, 1)
     dims = (0, 2, 3)
-    ratio = (2 * (prob * target).sum(dims) + smooth) / (prob.sum(dims) + target.sum(dims) + smooth)
+    overlap, total = (prob * target * weights).sum(dims), ((prob + target) * weights).sum(dims)
+    ratio = (2 * overlap + smooth) / (total + smooth)
     return entropy + 1 - ratio.mean()
 
 

@@ -8,8 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers import ContrastDrivenFeatureAggregation, FeatureEnhancement, SIDAdapter, resize_to
-
-_BN, _RELU = {'type': 'BN'}, {'type': 'ReLU'}
+from ..layers.defaults import BN, RELU
 
 
 @MODELS.register_module()
@@ -79,8 +78,8 @@ class CDFANeck(BaseModule):
         proj_drop: float = 0.0,
         backend: str = 'auto',
         align_corners: bool = True,
-        norm_cfg: dict = _BN,
-        act_cfg: dict = _RELU,
+        norm_cfg: dict = BN,
+        act_cfg: dict = RELU,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)

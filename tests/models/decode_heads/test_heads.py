@@ -80,6 +80,13 @@ def test_inverted_dice_loss_of_mmseg_is_refused():
     assert head(num_classes=3, loss_decode=dict(type='DiceLoss')).out_channels == 3
 
 
+def test_the_loss_must_fit_the_channels():
+    with pytest.raises(ValueError, match=r'out_channels=3 needs BCEDiceLoss\(use_sigmoid=False\)'):
+        head(num_classes=3, loss_decode=dict(type='BCEDiceLoss'))
+    with pytest.raises(ValueError, match=r'out_channels=1 needs BCEDiceLoss\(use_sigmoid=True\)'):
+        head(loss_decode=dict(type='BCEDiceLoss', use_sigmoid=False))
+
+
 def test_four_levels_are_needed():
     with pytest.raises(ValueError, match='four levels'):
         head(in_channels=[8] * 3)
@@ -129,6 +136,8 @@ def test_sid_head_says_what_is_missing():
         SIDHead(8, (4,))(features()[:3])
     with pytest.raises(ValueError, match='foreground_classes must be class indices below'):
         SIDHead(8, (4,), num_classes=2, foreground_classes=(2,))
+    with pytest.raises(ValueError, match=r'foreground_classes .* got \(\)'):
+        SIDHead(8, (4,), foreground_classes=())
 
 
 def test_stored_background_is_the_target_of_bg():

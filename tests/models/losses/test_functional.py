@@ -157,6 +157,15 @@ def test_all_ignored_softmax_form_is_zero():
     assert logits.grad.abs().max() == 0
 
 
+def test_a_constant_weight_changes_nothing_for_a_perfect_mask():
+    label = square()
+    perfect, half = (label[:, None] * 2 - 1) * 50.0, torch.full(label.shape, 0.5)
+    assert BCEDiceLoss()(perfect, label, weight=half).item() == pytest.approx(0, abs=1e-5)
+    two = torch.cat((-perfect, perfect), 1)
+    loss = BCEDiceLoss(use_sigmoid=False)(two, label, weight=half)
+    assert loss.item() == pytest.approx(0, abs=1e-5)
+
+
 def test_half_precision_logits_are_computed_in_float32():
     label = square()
     logits = (label[:, None] * 2.0 - 1).bfloat16()
