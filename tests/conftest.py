@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,6 +21,13 @@ def _fixed_seeds():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - mmcv's and mmseg's transforms draw from the global generator
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _mmseg_scope():
+    """Look types up in mmseg's registries, whatever scope an earlier test's runner left behind."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 @pytest.fixture(scope='session')

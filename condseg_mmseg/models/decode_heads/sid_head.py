@@ -132,7 +132,7 @@ class SIDHead(BaseModule):
         self.foreground = SIDBranch(in_channels, channels, **cfg)
         self.background = SIDBranch(in_channels, channels, **cfg)
         self.uncertainty = SIDBranch(in_channels, channels, **cfg)
-        self.loss_decode = MODELS.build(loss_decode or {'type': 'SIDLoss'})
+        self.loss_decode = MODELS.build(loss_decode or {'type': 'mmseg.SIDLoss'})
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logit maps of fg, bg and uc, the last three of ``inputs``."""

@@ -139,7 +139,7 @@ class SizeAwareDecodeHead(BaseDecodeHead):
         if out_channels == 1 and threshold is None:
             threshold = 0.5
         if loss_decode is None:
-            loss_decode = {'type': 'BCEDiceLoss', 'use_sigmoid': out_channels == 1}
+            loss_decode = {'type': 'mmseg.BCEDiceLoss', 'use_sigmoid': out_channels == 1}
         super().__init__(
             list(in_channels),
             channels,

@@ -7,7 +7,13 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers import ContrastDrivenFeatureAggregation, FeatureEnhancement, SIDAdapter, resize_to
+from ..layers import (
+    ContrastDrivenFeatureAggregation,
+    FeatureEnhancement,
+    SemanticInformationDecoupling,
+    SIDAdapter,
+    resize_to,
+)
 from ..layers.defaults import BN, RELU
 
 
@@ -99,15 +105,12 @@ class CDFANeck(BaseModule):
         self.enhance = nn.ModuleList(
             FeatureEnhancement(c, out_channels, dilations, **cfg) for c in self.in_channels
         )
-        self.sid = MODELS.build(
-            dict(
-                type='SemanticInformationDecoupling',
-                in_channels=self.in_channels[-1],
-                channels=out_channels,
-                mid_channels=sid_channels,
-                with_uncertainty=sid_outputs,
-                **cfg,
-            )
+        self.sid = SemanticInformationDecoupling(
+            self.in_channels[-1],
+            out_channels,
+            mid_channels=sid_channels,
+            with_uncertainty=sid_outputs,
+            **cfg,
         )
 
         def adapters() -> nn.ModuleList:

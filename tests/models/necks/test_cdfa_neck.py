@@ -53,6 +53,19 @@ def test_without_sid_outputs_nothing_is_left_untrained():
     assert neck.sid.uncertainty is None
 
 
+def test_neck_and_heads_build_whatever_the_default_scope_is():
+    """Another OpenMMLab package may have set its own scope in the same process."""
+    from mmengine.registry import DefaultScope
+
+    from condseg_mmseg.models import SIDHead, SizeAwareDecodeHead
+
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        CDFANeck([3, 4], out_channels=8, num_heads=2, sid_outputs=True)
+        assert type(SIDHead(8, (4,)).loss_decode).__name__ == 'SIDLoss'
+        head = SizeAwareDecodeHead([8] * 4, 8)
+        assert type(head.loss_decode).__name__ == 'BCEDiceLoss'
+
+
 def test_coarse_levels_reach_the_finest_result():
     channels, sizes = LEVELS[1]
     x = features(channels, sizes)
