@@ -12,10 +12,16 @@ import importlib.util
 import re
 from collections.abc import Mapping
 
-#: Oldest tested version of each module (upstream's; every release of the forks is newer).
-OLDEST_TESTED: Mapping[str, str] = {'mmengine': '0.10.7', 'mmcv': '2.0.0', 'mmseg': '1.2.2'}
+#: Oldest version of each module that is let pass: upstream's last mmsegmentation and mmengine, and
+#: the oldest mmcv that mmsegmentation 1.2.2 accepts. Every release of the forks is newer, and only
+#: the forks are tested.
+OLDEST: Mapping[str, str] = {'mmengine': '0.10.7', 'mmcv': '2.0.0', 'mmseg': '1.2.2'}
 
-_UNINSTALL = 'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation'
+# Both families whole: what stays of one would be overwritten in part by the other's files.
+_UNINSTALL = (
+    'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation '
+    'onedl-mmcv onedl-mmengine onedl-mmsegmentation'
+)
 _INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
 
 
@@ -41,30 +47,30 @@ def stack_problems(found: Mapping[str, str | None]) -> list[str]:
 
     Args:
         found: Module name -> version, None where the module is missing, '' where it is there but
-            does not tell. A name of :data:`OLDEST_TESTED` that ``found`` lacks counts as missing.
+            does not tell. A name of :data:`OLDEST` that ``found`` lacks counts as missing.
 
     Returns:
         One line per missing or too old module; empty when all is well. There is no upper bound.
     """
     problems = []
-    for name, oldest in OLDEST_TESTED.items():
+    for name, oldest in OLDEST.items():
         version = found.get(name)
         if version is None:
             problems.append(f'{name} is missing (needs >= {oldest})')
         elif version and release(version) < release(oldest):
-            problems.append(f'{name} is {version}, older than {oldest}, the oldest tested')
+            problems.append(f'{name} is {version}, older than {oldest}, the oldest accepted')
     return problems
 
 
 def mending_command(found: Mapping[str, str | None]) -> str:
     """Returns the shell command that gives a working stack.
 
-    The two families overwrite each other's files, so whatever upstream part is there goes first.
+    The two families overwrite each other's files, so whatever part of either is there goes first.
 
     Args:
         found: Module name -> version, or None where the module is missing.
     """
-    if any(found.get(name) is not None for name in OLDEST_TESTED):
+    if any(found.get(name) is not None for name in OLDEST):
         return f'{_UNINSTALL} && {_INSTALL}'
     return _INSTALL
 
@@ -97,7 +103,7 @@ def installed_versions() -> dict[str, str | None]:
     """
     found: dict[str, str | None] = {}
     broken: dict[str, Exception] = {}
-    for name in OLDEST_TESTED:
+    for name in OLDEST:
         if importlib.util.find_spec(name) is None:
             found[name] = None
             continue
@@ -110,8 +116,28 @@ def installed_versions() -> dict[str, str | None]:
     if broken and None not in found.values():
         name, error = next(iter(broken.items()))
         problem = f'{name} does not import: {type(error).__name__}: {error}'
-        raise ImportError(_message([problem], found)) from error
+        raise ImportError(_message([problem], found, error)) from error
     return found
+
+
+def import_failure(error: ImportError) -> str:
+    """Explains why the modules of ``condseg_mmseg`` do not import on a stack that is there.
+
+    The check of :func:`require_stack` imports the top of each module only; what is missing further
+    in (``mmcv._ext`` with mmcv-lite, ``ftfy`` with upstream's mmseg) shows later.
+
+    Args:
+        error: What an import inside the package raised.
+
+    Returns:
+        A message with the error's text and the command that mends it; empty where the module that
+        is missing is our own, which no installation of the stack would mend.
+    """
+    if (error.name or '').partition('.')[0] == __package__:
+        return ''
+    found = dict.fromkeys(OLDEST, '')
+    problem = f'it does not import in full: {type(error).__name__}: {error}'
+    return _message([problem], found, error)
 
 
 def require_stack() -> None:
@@ -123,8 +149,14 @@ def require_stack() -> None:
     check_stack(installed_versions())
 
 
-def _message(problems: list[str], found: Mapping[str, str | None]) -> str:
+def _message(
+    problems: list[str], found: Mapping[str, str | None], error: Exception | None = None
+) -> str:
     lines = ['condseg_mmseg needs MMSegmentation and the packages under it:']
     lines += [f'  - {problem}' for problem in problems]
-    lines += ['This installs a tested set:', f'  {mending_command(found)}']
+    if re.search(r'\blib(GL|glib|gthread)\b\S*\.so', str(error)):  # OpenCV wants them
+        lines += ['A library of the system is missing; on Debian and Ubuntu this installs it:']
+        lines += ['  apt-get install libgl1 libglib2.0-0']
+    else:
+        lines += ['This installs a tested set:', f'  {mending_command(found)}']
     return '\n'.join(lines)

@@ -143,7 +143,7 @@ def built(root, tmp_path_factory):
     """The sdist, and the wheel made from it, of a copy of the checkout."""
     source = tmp_path_factory.mktemp('source')
     ignore = shutil.ignore_patterns('__pycache__', '*.egg-info')
-    for name in ('condseg_mmseg', 'configs', 'tools', 'requirements'):
+    for name in ('condseg_mmseg', 'configs', 'docs', 'requirements', 'tests', 'tools'):
         shutil.copytree(root / name, source / name, ignore=ignore)
     for path in root.iterdir():
         if path.is_file():
@@ -177,11 +177,15 @@ def test_wheel_holds_package_configs_and_tools(root, built):
 
 
 @pytest.mark.slow
-def test_sdist_holds_what_the_wheel_is_made_from(root, built):
+def test_sdist_holds_the_checkout(root, built):
     with tarfile.open(built[1]) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}
-    expected = {'setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE'}
-    assert expected | _files(root / 'configs') | _files(root / 'tools') <= names
+    expected = {'setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'Makefile'}
+    expected |= {'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CITATION.cff'}
+    for folder in ('configs', 'docs', 'requirements', 'tests', 'tools'):
+        expected |= _files(root / folder)
+    assert sorted(expected - names) == []
+    assert not [name for name in names if '__pycache__' in name or name.endswith('.pyc')]
 
 
 @pytest.mark.slow

@@ -7,10 +7,20 @@ import types
 import pytest
 
 from condseg_mmseg import stack
-from condseg_mmseg.stack import check_stack, installed_versions, mending_command, release
+from condseg_mmseg.stack import (
+    check_stack,
+    import_failure,
+    installed_versions,
+    mending_command,
+    release,
+)
 
-OLDEST = dict(stack.OLDEST_TESTED)
+OLDEST = dict(stack.OLDEST)
 FORKS = dict(mmengine='0.10.12', mmcv='2.3.6', mmseg='1.4.2')
+UNINSTALL = (
+    'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation '
+    'onedl-mmcv onedl-mmengine onedl-mmsegmentation'
+)
 INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
 NOTHING = dict(mmengine=None, mmcv=None, mmseg=None)
 
@@ -32,7 +42,7 @@ def test_release(version, numbers):
 @pytest.mark.parametrize(
     'found', [OLDEST, FORKS, dict(mmengine='0.10.7', mmcv='2.1.0', mmseg='1.2.2')]
 )
-def test_tested_versions_pass(found):
+def test_accepted_versions_pass(found):
     check_stack(found)
 
 
@@ -76,12 +86,10 @@ def test_one_too_old(name, version):
     with pytest.raises(ImportError) as caught:
         check_stack(dict(FORKS, **{name: version}))
     message = str(caught.value)
-    assert f'- {name} is {version}, older than {OLDEST[name]}, the oldest tested' in message
+    assert f'- {name} is {version}, older than {OLDEST[name]}, the oldest accepted' in message
     assert message.count('  - ') == 1
-    # upstream's files have to go before the forks' come
-    assert message.endswith(
-        f'  pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation && {INSTALL}'
-    )
+    # the files of either family have to go before the forks' come
+    assert message.endswith(f'  {UNINSTALL} && {INSTALL}')
 
 
 def test_nothing_to_uninstall_on_a_bare_machine():
@@ -123,7 +131,7 @@ def test_a_module_that_does_not_import(monkeypatch):
     assert (
         '- mmseg does not import: AssertionError: MMCV==2.2.0 is used but incompatible' in message
     )
-    assert 'pip uninstall -y mmcv' in message
+    assert message.endswith(f'  {UNINSTALL} && {INSTALL}')
     assert isinstance(caught.value.__cause__, AssertionError)
 
 
@@ -134,6 +142,41 @@ def test_only_the_cause_is_named(monkeypatch):
         stack.require_stack()
     assert str(caught.value).count('  - ') == 1
     assert 'mmcv is missing' in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['mmcv._ext', 'ftfy', None])
+def test_a_failure_further_in_is_told_with_the_command(name):
+    error = ModuleNotFoundError(f'No module named {name!r}', name=name)
+    assert import_failure(error).splitlines() == [
+        'condseg_mmseg needs MMSegmentation and the packages under it:',
+        f'  - it does not import in full: ModuleNotFoundError: No module named {name!r}',
+        'This installs a tested set:',
+        f'  {UNINSTALL} && {INSTALL}',
+    ]
+
+
+@pytest.mark.parametrize('name', ['condseg_mmseg', 'condseg_mmseg.ops.fast'])
+def test_a_module_of_ours_that_is_missing_is_no_matter_of_the_stack(name):
+    assert import_failure(ModuleNotFoundError(f'No module named {name!r}', name=name)) == ''
+    assert import_failure(ImportError('x', name='condseg_mmseg_other'))
+
+
+LIBRARIES = ['libGL.so.1', 'libgthread-2.0.so.0', 'libglib-2.0.so.0']
+
+
+@pytest.mark.parametrize('library', LIBRARIES)
+def test_a_library_of_the_system_is_no_matter_of_pip(library):
+    text = f'{library}: cannot open shared object file: No such file or directory'
+    message = import_failure(ImportError(text, name='cv2'))
+    assert text in message
+    assert message.endswith('\n  apt-get install libgl1 libglib2.0-0')
+    assert 'pip' not in message
+
+
+def test_another_library_is():
+    message = import_failure(ImportError('libtorch_cpu.so: cannot open shared object file'))
+    assert message.endswith(INSTALL)
+    assert 'apt-get' not in message
 
 
 def _import_with_stand_ins(tmp_path, root, versions):
@@ -166,3 +209,39 @@ def test_import_with_an_old_stack(tmp_path, root):
     assert 'mmseg is 1.1.0, older than 1.2.2' in result.stderr
     assert 'missing' not in result.stderr
     assert result.stderr.rstrip().endswith(INSTALL)
+
+
+def test_import_where_mmseg_lacks_a_part(tmp_path, root):
+    """The stand-ins pass the check, and have nothing inside."""
+    result = _import_with_stand_ins(tmp_path, root, OLDEST)
+    assert result.returncode == 1
+    last = result.stderr.rpartition('ImportError: condseg_mmseg needs MMSegmentation')[2]
+    assert '- it does not import in full: ModuleNotFoundError: No module named' in last
+    assert last.rstrip().endswith(f'{UNINSTALL} && {INSTALL}')
+    assert 'direct cause' in result.stderr
+
+
+def test_import_without_libgl(tmp_path, root):
+    for name in ('mmengine', 'mmcv', 'mmseg'):
+        (tmp_path / name).mkdir()
+        text = f'__version__ = {FORKS[name]!r}\n'
+        if name != 'mmengine':
+            text = "raise ImportError('libGL.so.1: cannot open shared object file')\n"
+        (tmp_path / name / '__init__.py').write_text(text)
+    result = _import_with_stand_ins(tmp_path, root, {})
+    assert result.returncode == 1
+    assert 'mmcv does not import: ImportError: libGL.so.1' in result.stderr
+    assert result.stderr.rstrip().endswith('apt-get install libgl1 libglib2.0-0')
+
+
+def test_import_without_a_module_of_ours(tmp_path, root):
+    """The error stays as it is: no installation of the stack would mend it."""
+    (tmp_path / 'condseg_mmseg').mkdir()
+    for name in ('__init__.py', 'stack.py', 'version.py'):
+        text = (root / 'condseg_mmseg' / name).read_text()
+        (tmp_path / 'condseg_mmseg' / name).write_text(text)
+    (tmp_path / 'condseg_mmseg' / 'datasets.py').write_text('from . import lost\n')
+    result = _import_with_stand_ins(tmp_path, root, FORKS)
+    assert result.returncode == 1
+    assert "ImportError: cannot import name 'lost' from" in result.stderr
+    assert 'pip' not in result.stderr

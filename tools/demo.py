@@ -1,6 +1,7 @@
 """Generate data, train a small ConDSeg on it, score it on both splits, draw its predictions.
 
-``make demo`` runs it. The data go to ``data/demo``, everything else to ``work_dirs/demo``. It ends
+``make demo`` runs it. The data go to ``data/demo``, everything else to ``work_dirs/demo``, both of
+the checkout; where this script is installed with the package, of the current directory. It ends
 with a status other than 0 if a step fails or the score stays below ``--min-dice``.
 """
 
@@ -22,6 +23,36 @@ QUICK_SET = ['--num-train', '12', '--num-val', '4', '--num-test', '4', '--size',
 
 class StepError(RuntimeError):
     """A step of the demo failed."""
+
+
+def output_root() -> Path:
+    """The folder of data/ and work_dirs/: the checkout, not the .mim folder of an installation."""
+    return Path.cwd() if ROOT.name == '.mim' else ROOT
+
+
+def from_root(path: Path) -> Path:
+    """Shorten an absolute path below ROOT, the directory of the steps, to the relative one."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def option(key: str, path: Path) -> str:
+    """Make a ``KEY=PATH`` for ``--cfg-options``, which changes some characters of a value.
+
+    Args:
+        key: Dotted key of the config.
+        path: Absolute path; below ROOT it is given relative to it.
+
+    Raises:
+        ValueError: What is to be given holds a space (mmengine deletes it), a comma (it splits
+            there) or a quotation mark.
+    """
+    text = str(from_root(path))
+    if re.search(r'[ ,\'"]', text):
+        raise ValueError(
+            f'{text}: a path with a space, a comma or a quotation mark cannot be passed to '
+            'mmengine; choose another one with --data and --work-dir'
+        )
+    return f'{key}={text}'
 
 
 def environment() -> dict[str, str]:
@@ -51,6 +82,7 @@ def run(title: str, log: Path, script: str, *args: object) -> None:
     Raises:
         StepError: If it ends with a status other than 0; tells the end of its output.
     """
+    args = [from_root(arg) if isinstance(arg, Path) else arg for arg in args]
     command = [sys.executable, str(ROOT / script), *map(str, args)]
     print(f'-- {title}', flush=True)
     start = time.monotonic()
@@ -106,8 +138,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a few images and one step, without --min-dice: only shows that everything runs',
     )  # fmt: skip
     parser.add_argument(
-        '--work-dir', type=Path, default=ROOT / 'work_dirs' / 'demo', help='default: work_dirs/demo'
-    )
+        '--work-dir', type=Path, default=output_root() / 'work_dirs' / 'demo',
+        help='default: work_dirs/demo',
+    )  # fmt: skip
     parser.add_argument(
         '--data', type=Path, help='default: data/demo, with --quick the folder data in --work-dir'
     )
@@ -118,8 +151,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.work_dir = args.work_dir.resolve()
     if args.data is None:
-        args.data = args.work_dir / 'data' if args.quick else ROOT / 'data' / 'demo'
+        args.data = args.work_dir / 'data' if args.quick else output_root() / 'data' / 'demo'
     args.data = args.data.resolve()
+    for path in (args.data, args.work_dir):
+        try:
+            option('path', path)
+        except ValueError as error:
+            parser.error(str(error))
     return args
 
 
@@ -127,7 +165,7 @@ def demo(args: argparse.Namespace) -> bool:
     """Run all steps; returns whether the score is high enough."""
     work, data = args.work_dir, args.data
     work.mkdir(parents=True, exist_ok=True)
-    options = [f'{name}_dataloader.dataset.data_root={data}' for name in ('train', *SPLITS)]
+    options = [option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', *SPLITS)]
     if args.quick:
         options += ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
 
@@ -151,7 +189,7 @@ def demo(args: argparse.Namespace) -> bool:
             f'score {split}: tools/test.py', work / f'test_{split}.log', 'tools/test.py',
             CONFIG, checkpoint, '--work-dir', folder, '--cfg-options', *options,
             f'test_dataloader.dataset.ann_file={split}.txt',
-            f'test_evaluator.0.csv_path={folder / "images.csv"}',
+            option('test_evaluator.0.csv_path', folder / 'images.csv'),
         )  # fmt: skip
         scores[split] = newest_scores(folder)
         sheets.append(work / f'contact_sheet_{split}.png')

@@ -49,7 +49,8 @@ class BinaryMedicalDataset(BaseSegDataset):
             ``data_root``. Without ``seg_map_path`` there are no masks, which needs
             ``test_mode=True``. Default ``images`` and ``masks``.
         other_ann_files: Further lists, relative to ``data_root``, with which this one should
-            share no name (train against validation). Default ``()``.
+            share no image (train against validation), however its name is spelt there: ``x`` and
+            ``x.jpg`` may be the same. Default ``()``.
         check_files: Read the headers of all files (0.2 ms each) and compare the sizes of images
             and masks. False only resolves the names. Default True.
         metainfo: May rename the two ``classes`` and set their ``palette``. Default None.
@@ -64,7 +65,7 @@ class BinaryMedicalDataset(BaseSegDataset):
         ValueError: For another number of classes than two, or masks missing in training.
 
     Warns:
-        UserWarning: If a name is in one of ``other_ann_files`` too.
+        UserWarning: If an image is in one of ``other_ann_files`` too.
     """
 
     METAINFO = dict(classes=('background', 'foreground'), palette=[[0, 0, 0], [0, 255, 0]])
@@ -169,7 +170,8 @@ class BinaryMedicalDataset(BaseSegDataset):
                 )
         for other in self.other_ann_files:
             path = osp.join(self.data_root or '', other)
-            shared = sorted(set(names) & set(self._read(path, problems)))
+            others = {self._meant(name, images) for name in self._read(path, problems)}
+            shared = sorted(name for name in names if self._meant(name, images) in others)
             if shared:
                 warnings.warn(
                     f'{len(shared)} of {len(names)} names are in '
@@ -179,6 +181,12 @@ class BinaryMedicalDataset(BaseSegDataset):
                     stacklevel=2,
                 )
         return names
+
+    @staticmethod
+    def _meant(name: str, images: FolderIndex | None) -> str:
+        """Return the image that a name means, or the name where that is not exactly one."""
+        found = [] if images is None else images.find(name)
+        return found[0] if len(found) == 1 else name
 
     @staticmethod
     def _read(path: str, problems: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 """Image suffixes that are recognised, in any case."""
 
 _EXIF_ORIENTATION = 0x0112
+_DEEP_MODES = ('I', 'F')  # of Pillow, I;16 and its byte orders too: more than 8 bits a pixel
 _TAIL = 4096  # bytes in which the end marker of a whole JPEG or PNG file is looked for
 
 
@@ -126,17 +127,23 @@ def displayed_size(path: str, is_mask: bool = False) -> tuple[int, int]:
     Raises:
         OSError: If the file cannot be read, is no image or is truncated.
         ValueError: If it is a mask with an EXIF orientation: it would not be turned along with
-            its image.
+            its image. Or one with more than 8 bits a pixel: mmseg casts masks to uint8, by which
+            256 becomes 0.
     """
     with Image.open(path) as image:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        size = image.size
+        size, mode = image.size, image.mode
         if _may_be_truncated(path, image.format):
             image.load()
     if is_mask and orientation not in (0, 1):
         raise ValueError(
             f'carries the EXIF orientation {orientation}, by which mmseg turns '
             'images but not masks; store its pixels turned'
+        )
+    if is_mask and mode.split(';')[0] in _DEEP_MODES:
+        raise ValueError(
+            f"has more than 8 bits a pixel (Pillow's mode {mode}), of which mmseg keeps the lowest "
+            '8; store it with 8 bits'
         )
     return size[::-1] if not is_mask and orientation in (5, 6, 7, 8) else size
 

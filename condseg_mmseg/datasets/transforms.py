@@ -211,7 +211,9 @@ class ScoreAtInputSize(BaseTransform):
 
         LoadImageFromFile, Resize, LoadAnnotations, ScoreAtInputSize, BinarizeMask, PackSegInputs
 
-    A mask that was loaded before ``Resize`` has the input size already and stays as it is. A
+    A mask that was loaded before ``Resize`` has the input size already and stays as it is. Padding
+    is the data preprocessor's (``test_cfg=dict(size=...)``): mmseg cuts that off a prediction
+    again, but not what ``Pad`` adds in the pipeline. A
     sample without a mask passes unchanged: there is nothing to score, and inference wants the
     prediction at the size of the image.
 
@@ -225,8 +227,8 @@ class ScoreAtInputSize(BaseTransform):
 
     Raises:
         ValueError: At construction for an unknown interpolation; at run time for a mask whose
-            size is neither the image's nor the input's, and for ``'bilinear'`` on a mask that
-            has been binarised or resized before.
+            size is neither the image's nor the input's, for ``'bilinear'`` on a mask that has been
+            binarised or resized before, and for an image that ``Pad`` has enlarged.
     """
 
     def __init__(self, mask_interpolation: str = 'nearest') -> None:
@@ -241,6 +243,7 @@ class ScoreAtInputSize(BaseTransform):
         mask = results.get('gt_seg_map')
         if mask is None:
             return results
+        self._refuse_padding(results)
         bilinear = self.mask_interpolation == 'bilinear'
         if bilinear and results.get('mask_binarized'):
             raise ValueError(
@@ -268,6 +271,23 @@ class ScoreAtInputSize(BaseTransform):
         results['ori_shape'] = target
         results['mask_interpolation'] = self.mask_interpolation
         return results
+
+    @staticmethod
+    def _refuse_padding(results: dict) -> None:
+        # Only Pad sets these keys; other transforms set pad_shape as well.
+        if 'pad_fixed_size' not in results and 'pad_size_divisor' not in results:
+            return
+        scale = results.get('scale_factor', (1, 1))[::-1]  # Resize keeps (width, height)
+        sides = zip(results['ori_shape'][:2], scale, strict=True)
+        height, width = (round(side * factor) for side, factor in sides)
+        padded = tuple(results['pad_shape'][:2])
+        if padded != (height, width):
+            raise ValueError(
+                f'{_name(results)}: Pad has enlarged the image from {width} x {height} to '
+                f'{padded[1]} x {padded[0]}, and the mask would be stretched over the padding; '
+                'LoadAnnotations and ScoreAtInputSize must come before Pad. In a test pipeline '
+                'leave the padding to the data preprocessor, test_cfg=dict(size=...)'
+            )
 
     def __repr__(self) -> str:
         """Return the constructor call."""

@@ -1,9 +1,9 @@
 """Lets ``torch.load(..., weights_only=True)`` read what mmengine writes into a checkpoint.
 
-Beside tensors, a checkpoint of mmengine holds the message hub: ``HistoryBuffer`` objects, numpy
-arrays and numpy scalars. Torch refuses those by default, so that resuming fails on upstream
-mmengine, while the forks fall back to loading without any safety. Once the few types are allowed,
-the safe load succeeds on both.
+Beside tensors, a checkpoint of mmengine holds the message hub (``HistoryBuffer`` objects, numpy
+arrays and numpy scalars) and, of a one-cycle schedule, its annealing function. Torch refuses those
+by default, so that resuming fails on upstream mmengine, while the forks fall back to loading
+without any safety. Once the few types are allowed, the safe load succeeds on both.
 """
 
 from __future__ import annotations
@@ -16,36 +16,41 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 try:
     from numpy._core import multiarray
 except ImportError:  # numpy < 1.26
     from numpy.core import multiarray
 
+_ANNEALING = ('_annealing_cos', '_annealing_linear')
 _DTYPES = (
     *(np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
     *(np.float16, np.float32, np.float64),
 )
 
 
-def history_buffer_method(owner: Any, name: str) -> Callable:
-    """Stands in for ``getattr`` in a checkpoint, where it fetches statistics methods only.
+def checkpoint_method(owner: Any, name: str) -> Callable:
+    """Stands in for ``getattr`` in a checkpoint, where it fetches a few known functions only.
 
-    A pickled ``HistoryBuffer`` holds its statistics as ``getattr(HistoryBuffer, 'mean')``. To
-    allow ``getattr`` itself would open every object's insides to the file.
+    A pickled ``HistoryBuffer`` holds its statistics as ``getattr(HistoryBuffer, 'mean')``, and a
+    one-cycle schedule its annealing function. To allow ``getattr`` itself would open every object's
+    insides to the file.
 
     Args:
-        owner: Must be ``HistoryBuffer``.
-        name: Name of one of its public methods.
+        owner: ``HistoryBuffer`` or ``OneCycleParamScheduler``.
+        name: Name of a public method of the former, or of an annealing function of the latter.
 
     Raises:
         UnpicklingError: Anything else is asked for.
     """
+    if owner is OneCycleParamScheduler and name in _ANNEALING:
+        return getattr(owner, name)
     method = vars(HistoryBuffer).get(name) if owner is HistoryBuffer else None
     if name.startswith('_') or not isinstance(method, FunctionType):
         raise UnpicklingError(
-            f'the checkpoint asks for attribute {name!r} of {owner!r}; '
-            'only public methods of HistoryBuffer are allowed'
+            f'the checkpoint asks for attribute {name!r} of {owner!r}; only public methods of '
+            'HistoryBuffer and the annealing functions of OneCycleParamScheduler are allowed'
         )
     return method
 
@@ -58,7 +63,8 @@ def mmengine_safe_globals() -> list[tuple[Any, str]]:
     """
     named: list[tuple[Any, str]] = [
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
-        (history_buffer_method, 'builtins.getattr'),
+        (OneCycleParamScheduler, f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler'),
+        (checkpoint_method, 'builtins.getattr'),
         (np.ndarray, 'numpy.ndarray'),
         (np.dtype, 'numpy.dtype'),
     ]

@@ -230,7 +230,7 @@ def test_exif_turns_the_image_as_the_loader_does(
     exif[0x0112] = orientation
     save(small / 'images' / 'a.jpg', exif=exif)
     save(small / 'masks' / 'a.jpg', SIZE[::-1] if turned else SIZE, 'L')
-    pipeline = [dict(type='mmseg.LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')]
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
     sample = build(small, pipeline=pipeline)[0]
     assert sample['img'].shape[:2] == sample['gt_seg_map'].shape
 
@@ -248,6 +248,27 @@ def test_empty_list(small: Path, text: str) -> None:
     (small / 'train.txt').write_text(text)
     with pytest.raises(DatasetFilesError, match='holds no name'):
         build(small)
+
+
+@pytest.mark.parametrize(
+    ('ending', 'dtype'), [('png', 'uint16'), ('tif', '>u2'), ('tif', 'int32'), ('tif', 'float32')]
+)
+def test_mask_with_more_than_8_bits(tmp_path: Path, ending: str, dtype: str) -> None:
+    save(tmp_path / 'images' / 'a.png')
+    path = tmp_path / 'masks' / f'a.{ending}'
+    path.parent.mkdir()
+    Image.fromarray(np.full(SIZE[::-1], 256, dtype)).save(path)
+    with pytest.raises(DatasetFilesError, match=rf'mask .*a\.{ending}: .* store it with 8 bits'):
+        build(tmp_path, '')
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA'])
+def test_mask_with_8_bits_and_image_with_16(tmp_path: Path, mode: str) -> None:
+    (tmp_path / 'images').mkdir()
+    Image.fromarray(np.full(SIZE[::-1], 256, np.uint16)).save(tmp_path / 'images' / 'a.png')
+    (tmp_path / 'masks').mkdir()
+    Image.new(mode, SIZE).save(tmp_path / 'masks' / 'a.png')
+    assert len(build(tmp_path, '')) == 1
 
 
 def test_list_that_is_no_text(small: Path) -> None:
@@ -294,6 +315,30 @@ def test_a_name_in_both_lists_warns(small: Path) -> None:
         assert len(build(small, other_ann_files=('val.txt',))) == 2
     with pytest.raises(DatasetFilesError, match=r'no such list: .*test\.txt'):
         build(small, other_ann_files=('test.txt',))
+
+
+@pytest.mark.parametrize(
+    ('train', 'val', 'shared'),
+    [('a\nc\n', 'a.png\nb', 'a'), ('a.jpg\nc', 'b\na', 'a.jpg'), ('a\nc.jpg', 'c.png', 'c.jpg')],
+)
+def test_an_image_in_both_lists_warns_however_it_is_spelt(
+    small: Path, train: str, val: str, shared: str
+) -> None:
+    (small / 'train.txt').write_text(train)
+    (small / 'val.txt').write_text(val)
+    with pytest.warns(UserWarning, match=rf'1 of 2 names are in .*: {shared}$'):
+        build(small, other_ann_files=('val.txt',))
+
+
+def test_a_name_without_an_image_is_compared_as_it_is(small: Path) -> None:
+    (small / 'images' / 'a.png').touch()  # `a` is ambiguous now
+    (small / 'train.txt').write_text('a\nx\nc\n')
+    (small / 'val.txt').write_text('x\na\n')
+    with (
+        pytest.warns(UserWarning, match=r'2 of 3 names are in .*: a, x$'),
+        pytest.raises(DatasetFilesError, match='ambiguous'),
+    ):
+        build(small, other_ann_files=('val.txt',))
 
 
 def test_lazy_init_reads_nothing(tmp_path: Path) -> None:

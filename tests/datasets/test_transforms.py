@@ -271,6 +271,42 @@ def test_errors_of_score_at_input_size() -> None:
         BinarizeMask(mode='nonzero')(at_input_size(labels(), 'bilinear', (9, 9)))
 
 
+def padded(tmp_path: Path, *pad_and_rest: dict) -> dict:
+    cv2.imwrite(str(tmp_path / 'image.png'), np.full((60, 90, 3), 200, np.uint8))
+    cv2.imwrite(str(tmp_path / 'mask.png'), blob(60, 90))
+    pipeline = Compose(
+        [
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64), keep_ratio=True),
+            *pad_and_rest,
+        ]
+    )
+    info = dict(img_path=str(tmp_path / 'image.png'), seg_map_path=str(tmp_path / 'mask.png'))
+    return pipeline(info | dict(reduce_zero_label=False, label_map=None, seg_fields=[]))
+
+
+LOAD, SCORE = dict(type='LoadAnnotations'), dict(type='ScoreAtInputSize')
+
+
+@pytest.mark.parametrize('pad', [dict(size=(64, 64)), dict(size_divisor=32)])
+@pytest.mark.parametrize('load_first', [False, True])
+def test_a_mask_is_not_stretched_over_padding(tmp_path: Path, pad: dict, load_first: bool) -> None:
+    pad = dict(type='Pad', **pad)
+    with pytest.raises(ValueError, match=r'64 x 43 to 64 x 64.*must come before Pad') as caught:
+        padded(tmp_path, *((LOAD, pad) if load_first else (pad, LOAD)), SCORE)
+    assert 'image.png' in str(caught.value) or 'mask.png' in str(caught.value)
+
+
+def test_padding_that_is_none_or_comes_later_is_no_error(tmp_path: Path) -> None:
+    nothing = padded(tmp_path, dict(type='Pad', size=(64, 43)), LOAD, SCORE)
+    plain = padded(tmp_path, LOAD, SCORE)
+    assert plain['gt_seg_map'].shape == nothing['ori_shape'] == (43, 64)
+    assert np.array_equal(nothing['gt_seg_map'], plain['gt_seg_map'])
+    later = padded(tmp_path, LOAD, SCORE, dict(type='Pad', size=(64, 64)))
+    assert np.array_equal(later['gt_seg_map'][:43], plain['gt_seg_map'])
+    assert (later['gt_seg_map'][43:] == 255).all()
+
+
 # ---------------------------------------------------------------------- whole pipelines
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
 from condseg_mmseg.engine.safe_globals import (
     allow_mmengine_checkpoints,
-    history_buffer_method,
+    checkpoint_method,
     mmengine_safe_globals,
 )
 
@@ -139,7 +140,7 @@ def _renaming(old, new):
 
 @pytest.mark.parametrize('name', ['min', 'max', 'mean', 'current'])
 def test_methods_of_the_buffer_are_given(name):
-    assert history_buffer_method(HistoryBuffer, name) is getattr(HistoryBuffer, name)
+    assert checkpoint_method(HistoryBuffer, name) is getattr(HistoryBuffer, name)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_methods_of_the_buffer_are_given(name):
 )
 def test_nothing_else_is_given(owner, name):
     with pytest.raises(pickle.UnpicklingError, match='only public methods of HistoryBuffer'):
-        history_buffer_method(owner, name)
+        checkpoint_method(owner, name)
 
 
 class _Steals:
@@ -236,3 +237,13 @@ def test_a_real_run_resumes_from_a_safely_loaded_checkpoint(tmp_path, monkeypatc
 
 def _load_as_upstream(filename, map_location=None, logger=None):
     return torch.load(filename, map_location=map_location)
+
+
+def test_no_other_attribute_of_a_schedule_is_fetched():
+    owner = OneCycleParamScheduler
+    assert checkpoint_method(owner, '_annealing_cos') is owner._annealing_cos
+    for name in ('__init__', 'state_dict', '__globals__'):
+        with pytest.raises(pickle.UnpicklingError, match=name):
+            checkpoint_method(owner, name)
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoint_method(owner._annealing_cos, '__globals__')

@@ -11,6 +11,8 @@ import torch
 from helpers import ROOT, load_script
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleLR
 
 SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'contact_sheet.py'
 CONFIG = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-8e_demo-96x96.py'
@@ -179,8 +181,67 @@ def test_bad_index_is_named(sheet, data, condseg, indices):
 
 
 def test_checkpoint_of_another_model_is_refused(sheet, condseg, plain):
-    with pytest.raises(RuntimeError, match='state_dict'):
+    with pytest.raises(ValueError, match=r'model\.pth does not fit the config: .*\n.*Missing key'):
         sheet.build(condseg[0], str(plain[1]), 'cpu')
+
+
+@pytest.mark.parametrize(('head', 'expected'), [('sid', True), ('fcn', False), ('both', False)])
+def test_only_a_sid_head_shows_maps(sheet, condseg, plain, monkeypatch, head, expected):
+    model = condseg[2]
+    heads = dict(sid=model.auxiliary_head, fcn=plain[2].decode_head)
+    heads['both'] = torch.nn.ModuleList([heads['fcn']])
+    monkeypatch.setitem(model._modules, 'auxiliary_head', heads[head])
+    assert sheet.has_sid(model) is expected
+    assert sheet.has_sid(plain[2]) is False
+
+
+class RunsCode:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_that_runs_code_is_refused(sheet, plain, tmp_path, capsys):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'trace'
+    torch.save(dict(state_dict=plain[2].state_dict(), meta=RunsCode(trace)), path)
+    with pytest.raises(ValueError, match=r'evil\.pth cannot be read safely'):
+        sheet.load_weights(str(path))
+    assert sheet.main([str(plain[0]), str(path)]) == 2
+    assert 'cannot be read safely' in capsys.readouterr().err
+    assert not trace.exists()
+    torch.load(path, weights_only=False)
+    assert trace.exists()  # else the test could not fail
+
+
+@pytest.mark.parametrize('anneal', ['cos', 'linear'])
+def test_a_checkpoint_with_a_one_cycle_schedule_is_read(sheet, tmp_path, anneal):
+    weight = torch.nn.Parameter(torch.arange(3.0))
+    schedule = OneCycleLR(
+        torch.optim.SGD([weight], lr=0.1), eta_max=1.0, total_steps=4, anneal_strategy=anneal
+    )
+    path = tmp_path / 'model.pth'
+    state = dict(state_dict=dict(a=weight.data), param_schedulers=[schedule.state_dict()])
+    torch.save(state | dict(message_hub=dict(loss=HistoryBuffer([1.0], [1]))), path)
+    assert sheet.load_weights(str(path))['a'].equal(weight.data)
+
+
+def test_weights_of_mmengine_and_of_a_wrapped_model(sheet, tmp_path):
+    path, weights = tmp_path / 'model.pth', dict(a=torch.arange(3.0))
+    history = HistoryBuffer([1.0], [1])
+    for wrapped in (
+        weights,
+        dict(state_dict=weights, message_hub=dict(log_scalars=dict(loss=history))),
+        dict(state_dict={'module.a': weights['a']}),
+    ):
+        torch.save(wrapped, path)
+        loaded = sheet.load_weights(str(path))
+        assert list(loaded) == ['a']
+        assert loaded['a'].equal(weights['a'])
+    torch.save(dict(state_dict=dict(a=1)), path)
+    with pytest.raises(ValueError, match='holds no weights'):
+        sheet.load_weights(str(path))
 
 
 @pytest.mark.slow

@@ -1,13 +1,16 @@
 """The demo: a smoke run of all steps, and how it ends when a step or the score fails."""
 
+import argparse
 import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import pytest
 from helpers import ROOT, load_script
+from mmengine.config import DictAction
 
 SCRIPT = ROOT / 'tools' / 'demo.py'
 
@@ -102,6 +105,69 @@ def test_progress_lines_are_short(demo):
     assert demo.PROGRESS.search(line)
     short = 'Epoch(train)  [1][40/40]  eta: 0:14:01  loss: 4.6216  decode.dice: 0.5000'
     assert demo.shorten(line) == short
+
+
+def _as_mmengine_reads(option: str):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', option]).cfg_options
+
+
+@pytest.fixture
+def spaced(demo, monkeypatch, tmp_path) -> Path:
+    """A checkout whose path holds a space and a comma."""
+    root = tmp_path / 'a b, c'
+    (root / 'tools').mkdir(parents=True)
+    monkeypatch.setattr(demo, 'ROOT', root)
+    return root
+
+
+def test_paths_below_a_root_with_a_space_reach_mmengine(demo, spaced, tmp_path):
+    assert _as_mmengine_reads(demo.option('key', spaced / 'data' / 'demo')) == {'key': 'data/demo'}
+    outside = str(tmp_path / 'elsewhere')
+    assert _as_mmengine_reads(demo.option('key', Path(outside))) == {'key': outside}
+
+
+@pytest.mark.parametrize('name', ['a b', 'a,b', "b'"])
+def test_paths_that_mmengine_would_change_are_refused(demo, tmp_path, name, capsys):
+    path = tmp_path / name
+    assert _as_mmengine_reads(f'key={path}') != {'key': str(path)}
+    with pytest.raises(ValueError, match='a space, a comma or a quotation mark'):
+        demo.option('key', path)
+    for flag in ('--data', '--work-dir'):
+        with pytest.raises(SystemExit):
+            demo.main([flag, str(path)])
+        assert str(path) in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_every_step_gets_paths_from_the_root(demo, spaced, fake_steps, capsys):
+    assert demo.main(['--work-dir', str(spaced / 'set'), '--data', str(spaced / 'set/set')]) == 1
+    options = [arg for call in fake_steps for arg in call if '=' in arg]
+    assert 'train_dataloader.dataset.data_root=set/set' in options
+    assert 'test_evaluator.0.csv_path=set/test_val/images.csv' in options
+    assert not [option for option in options if ' ' in option]
+
+
+def test_a_step_runs_in_the_root_with_short_paths(demo, spaced, tmp_path):
+    script = spaced / 'tools' / 'echo.py'
+    script.write_text('import os, sys; print(os.getcwd(), *sys.argv[1:], sep="|")')
+    log = tmp_path / 'log'
+    demo.run('echo', log, 'tools/echo.py', '--out', spaced / 'data', tmp_path / 'x y', 'k=v')
+    assert log.read_text() == f'{spaced}|--out|data|{tmp_path}/x y|k=v\n'
+
+
+def test_defaults_lie_in_the_checkout_or_the_current_directory(demo, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    args = demo.parse_args([])
+    assert (args.data, args.work_dir) == (ROOT / 'data' / 'demo', ROOT / 'work_dirs' / 'demo')
+    monkeypatch.setattr(demo, 'ROOT', tmp_path / 'site-packages' / 'condseg_mmseg' / '.mim')
+    args = demo.parse_args([])
+    assert (args.data, args.work_dir) == (
+        tmp_path / 'data' / 'demo',
+        tmp_path / 'work_dirs' / 'demo',
+    )
+    assert demo.parse_args(['--quick']).data == tmp_path / 'work_dirs' / 'demo' / 'data'
 
 
 @pytest.mark.slow

@@ -48,6 +48,26 @@ def test_a_folder_without_a_run_is_named(tmp_path):
         summarize_runs.summarize(tmp_path)
 
 
+@pytest.mark.parametrize('names', [[], ['a.py', 'b.py']])
+def test_not_one_config_is_named(tmp_path, names, capsys):
+    work_dir = tmp_path / 'run'
+    write_run(work_dir, '1', [train(10, 1), val(1, 50.0)])
+    for name in names:
+        (work_dir / name).touch()
+    with pytest.raises(SystemExit) as caught:
+        summarize_runs.main([str(tmp_path / 'out.json'), f'x={work_dir}'])
+    assert caught.value.code == 2
+    expected = f'{work_dir} must hold one config (*.py), found {", ".join(names) or "none"}'
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_the_one_config_is_found(tmp_path):
+    (tmp_path / 'a.py').touch()
+    (tmp_path / 'a.txt').touch()
+    assert summarize_runs.find_config(tmp_path) == tmp_path / 'a.py'
+
+
 def test_table_goes_between_the_markers():
     text = 'a\n<!-- results -->\nold\n<!-- /results -->\nb\n'
     new = summarize_runs.replace_table(text, 'new')

@@ -21,9 +21,9 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from condseg_mmseg.evaluation.functional import confusion_counts, scores_from_counts
 from condseg_mmseg.models import SIDHead
@@ -35,11 +35,42 @@ GAP, HEADER, MARGIN = 4, 30, 132  # pixels
 
 
 def build(config: Config, checkpoint: str, device: str) -> nn.Module:
-    """Build the model of a config, load all its weights, and set it to eval."""
+    """Build the model of a config, load all its weights, and set it to eval.
+
+    Raises:
+        ValueError: The checkpoint cannot be read safely, or does not fit the model.
+    """
     init_default_scope(config.get('default_scope', 'mmseg'))
     model = MODELS.build(config.model)
-    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    weights = load_weights(checkpoint)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} does not fit the config: {error}') from error
     return model.to(device).eval()
+
+
+def load_weights(checkpoint: str) -> dict[str, Tensor]:
+    """Read a checkpoint of mmengine without running code of it, which mmengine's loader may.
+
+    Returns:
+        Name -> tensor.
+
+    Raises:
+        ValueError: It is missing, refused by torch's safe loader, or holds no weights.
+    """
+    try:
+        state = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except Exception as error:  # a file that is no checkpoint raises many kinds
+        # torch surrounds its reason by advice to load without safety
+        reason = str(error).partition('WeightsUnpickler error: ')[2].split('\n')[0] or error
+        raise ValueError(f'{checkpoint} cannot be read safely as a checkpoint: {reason}') from error
+    if isinstance(state, dict):
+        state = state.get('state_dict', state)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f'{checkpoint} holds no weights (name -> tensor)')
+    consume_prefix_in_state_dict_if_present(state, 'module.')
+    return state
 
 
 def build_dataset(config: Config, split: str, data_root: str | None):
@@ -242,7 +273,11 @@ def main(argv: list[str] | None = None) -> int:
     config = Config.fromfile(args.config)
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
-    model = build(config, args.checkpoint, args.device)
+    try:
+        model = build(config, args.checkpoint, args.device)
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
     dataset = build_dataset(config, args.split, args.data_root)
     indices = args.indices
     if indices is None:

@@ -78,8 +78,21 @@ def summarize(work_dir: Path) -> dict:
     }
 
 
-def count_parameters(work_dir: Path) -> float:
-    """Millions of parameters, those of training-only parts included, of the config of a run."""
+def find_config(work_dir: Path) -> Path:
+    """The config that mmengine left in a working directory.
+
+    Raises:
+        ValueError: There is none, or several, as after runs of different configs.
+    """
+    found = sorted(work_dir.glob('*.py'))
+    if len(found) != 1:
+        names = ', '.join(path.name for path in found) or 'none'
+        raise ValueError(f'{work_dir} must hold one config (*.py), found {names}')
+    return found[0]
+
+
+def count_parameters(config: Path) -> float:
+    """Millions of parameters of the model of a config, those of training-only parts included."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
@@ -87,7 +100,7 @@ def count_parameters(work_dir: Path) -> float:
     import condseg_mmseg  # noqa: F401
 
     init_default_scope('mmseg')
-    model = MODELS.build(Config.fromfile(next(work_dir.glob('*.py'))).model)
+    model = MODELS.build(Config.fromfile(config).model)
     return round(sum(p.numel() for p in model.parameters()) / 1e6, 2)
 
 
@@ -138,10 +151,10 @@ def main(argv: list[str] | None = None) -> None:
         if not separator or not work_dir.is_dir():
             parser.error(f'{item}: expected LABEL=WORK_DIR with an existing folder')
         try:
-            run = summarize(work_dir)
+            run, config = summarize(work_dir), find_config(work_dir)
         except ValueError as error:
             parser.error(str(error))
-        summary['runs'][label] = {'parameters_m': count_parameters(work_dir), **run}
+        summary['runs'][label] = {'parameters_m': count_parameters(config), **run}
     args.out.write_text(json.dumps(summary, indent=2) + '\n')
     if args.markdown:
         text = args.markdown.read_text()

@@ -9,6 +9,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch import nn
 
 
 @MODELS.register_module()
@@ -18,7 +19,8 @@ class BinarySegTTAModel(BaseTTAModel):
     mmseg's ``SegTTAModel`` applies the sigmoid a second time for heads with one channel, because
     the ``seg_logits`` of their predictions are probabilities already: at threshold 0.5 every
     pixel becomes foreground. This model averages them as they are and cuts at the threshold of
-    the decode head. For softmax heads it labels as ``SegTTAModel`` does. ::
+    the decode head, of the last one in a cascade. For softmax heads it labels as ``SegTTAModel``
+    does. ::
 
         view 1 --> module --> flipped back --> p1 --\
         view 2 --> module --> flipped back --> p2 ---+--> mean --> > threshold | argmax
@@ -64,7 +66,10 @@ class BinarySegTTAModel(BaseTTAModel):
             total += scores if one_channel else scores.softmax(dim=0)
         mean = total / len(views)
         if one_channel:
-            labels = (mean > self.module.decode_head.threshold).to(mean)
+            head = self.module.decode_head
+            if isinstance(head, nn.ModuleList):  # CascadeEncoderDecoder; its last head predicts
+                head = head[-1]
+            labels = (mean > head.threshold).to(mean)
         else:
             labels = mean.argmax(dim=0, keepdim=True)
             mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()

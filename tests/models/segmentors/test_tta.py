@@ -127,6 +127,31 @@ def test_probabilities_are_averaged_and_cut_at_the_threshold_of_the_head() -> No
     assert not merged.pred_sem_seg.data.equal((merged.seg_logits.data > 0.5).float())
 
 
+def test_a_cascade_is_cut_at_the_threshold_of_its_last_head() -> None:
+    def head(type: str, threshold: float, **more) -> dict:
+        return dict(
+            type=type, in_channels=3, channels=4, dropout_ratio=0.0, num_classes=2, out_channels=1,
+            in_index=0, threshold=threshold, **more,
+        )  # fmt: skip
+
+    cascade = MODELS.build(
+        dict(
+            type='CascadeEncoderDecoder',
+            num_stages=2,
+            backbone=dict(type='PixelwiseBackbone'),
+            decode_head=[
+                head('FCNHead', 0.9, num_convs=1),
+                head('OCRHead', 0.3, ocr_channels=4),
+            ],
+        )
+    )
+    views = []
+    for probabilities in ([0.2, 0.3, 0.9], [0.2, 0.5, 0.9]):  # means 0.2, 0.4, 0.9
+        views.append(SegDataSample(seg_logits=PixelData(data=torch.tensor([[probabilities]]))))
+    (merged,) = BinarySegTTAModel(module=cascade).merge_preds([views])
+    assert merged.pred_sem_seg.data.tolist() == [[[0.0, 1.0, 1.0]]]
+
+
 def test_mmsegs_own_model_calls_everything_foreground() -> None:
     model, batch = segmentor(1, 0.5), images()
     for sample in augmented(SegTTAModel, model, views_of(batch)):
