@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(__file__).resolve().parent / 'data' / 'parity'
 SHARED = ROOT.parent / 'shared' / 'parity'
+_NAMES = count()
 
 
 def load_script(path: str) -> ModuleType:
@@ -53,3 +55,19 @@ def assert_close(actual: Tensor, expected: np.ndarray, relative: float, what: st
     bound = relative * expected.abs().max().clamp(min=1e-12)
     error = (actual - expected).abs().max()
     assert error <= bound, f'{what}: largest error {error:.3g} exceeds {bound:.3g}'
+
+
+def mask_sample(mask: np.ndarray, ori_shape: tuple | None = None, **more) -> dict:
+    """Make the results dict of a pipeline, with a new file name, as values are checked once."""
+    shape = ori_shape or mask.shape[:2]
+    name = f'mask{next(_NAMES)}.png'
+    return dict(
+        gt_seg_map=mask, ori_shape=shape, img_shape=shape, seg_map_path=name,
+        seg_fields=['gt_seg_map'], **more,
+    )  # fmt: skip
+
+
+def blob(height: int = 37, width: int = 53) -> np.ndarray:
+    yy, xx = np.mgrid[:height, :width]
+    inside = ((yy - 17) / 11) ** 2 + ((xx - 21) / 14) ** 2 <= 1
+    return (255 * inside).astype(np.uint8)

@@ -1,17 +1,15 @@
 """BinarizeMask, ScoreAtInputSize, and what the shipped pipelines do to image and mask."""
 
 import warnings
-from itertools import count
 from pathlib import Path
 
 import cv2
 import mmcv
 import numpy as np
 import pytest
-from mmengine.config import Config
+from helpers import blob, mask_sample
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
-from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 import condseg_mmseg  # noqa: F401
@@ -19,35 +17,12 @@ from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
 from condseg_mmseg.datasets.transforms import suspicion, to_grey
 
 CONFIGS = ('kvasir_seg_256x256', 'kvasir_seg_160x160', 'kvasir_seg_official_256x256')
-_names = count()
-
-
-@pytest.fixture(autouse=True)
-def _mmseg_scope():
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        yield
-
-
-def sample(mask: np.ndarray, ori_shape: tuple | None = None, **more) -> dict:
-    """Make the results dict of a pipeline, with a new file name, as values are checked once."""
-    shape = ori_shape or mask.shape[:2]
-    name = f'mask{next(_names)}.png'
-    return dict(
-        gt_seg_map=mask, ori_shape=shape, img_shape=shape, seg_map_path=name,
-        seg_fields=['gt_seg_map'], **more,
-    )  # fmt: skip
 
 
 def binarise(mask: np.ndarray, **options) -> np.ndarray:
-    out = BinarizeMask(**options)(sample(np.asarray(mask, np.uint8)))['gt_seg_map']
+    out = BinarizeMask(**options)(mask_sample(np.asarray(mask, np.uint8)))['gt_seg_map']
     assert out.dtype == np.uint8
     return out
-
-
-def blob(height: int = 37, width: int = 53) -> np.ndarray:
-    yy, xx = np.mgrid[:height, :width]
-    inside = ((yy - 17) / 11) ** 2 + ((xx - 21) / 14) ** 2 <= 1
-    return (255 * inside).astype(np.uint8)
 
 
 # ------------------------------------------------------------------------- BinarizeMask
@@ -113,14 +88,14 @@ def test_wrong_options_of_binarize(options: dict, message: str) -> None:
 
 
 def test_wrong_size_names_file_and_both_sizes() -> None:
-    results = sample(np.zeros((30, 40), np.uint8), ori_shape=(50, 60))
+    results = mask_sample(np.zeros((30, 40), np.uint8), ori_shape=(50, 60))
     with pytest.raises(ValueError, match='40 x 30, its image is 60 x 50') as error:
         BinarizeMask()(results)
     assert results['seg_map_path'] in str(error.value)
 
 
 def test_twice_is_an_error() -> None:
-    results = BinarizeMask()(sample(blob()))
+    results = BinarizeMask()(mask_sample(blob()))
     with pytest.raises(ValueError, match='binarised already'):
         BinarizeMask()(results)
 
@@ -205,7 +180,7 @@ def test_suspicious_masks_warn_with_the_file(
     name: str, make, threshold: int | None, message: str
 ) -> None:
     transform = BinarizeMask() if threshold else BinarizeMask(mode='nonzero')
-    results = sample(make())
+    results = mask_sample(make())
     with pytest.warns(UserWarning, match=message) as caught:
         transform(dict(results))
     assert results['seg_map_path'] in str(caught[0].message)
@@ -218,7 +193,7 @@ def test_suspicious_masks_warn_with_the_file(
 
 
 def at_input_size(mask: np.ndarray, interpolation: str, size: tuple) -> dict:
-    results = sample(mask)
+    results = mask_sample(mask)
     results['img_shape'] = size
     return ScoreAtInputSize(interpolation)(results)
 
@@ -227,7 +202,7 @@ def test_nearest_is_the_same_before_and_after_the_cut() -> None:
     grey = jpeg(blob(101, 67), 60)
     first = BinarizeMask()(at_input_size(grey, 'nearest', (32, 48)))
     assert first['ori_shape'] == first['img_shape'] == (32, 48)
-    results = BinarizeMask()(sample(grey))
+    results = BinarizeMask()(mask_sample(grey))
     results['img_shape'] = (32, 48)
     second = ScoreAtInputSize()(results)
     assert np.array_equal(first['gt_seg_map'], second['gt_seg_map'])
@@ -247,7 +222,7 @@ def test_bilinear_resizes_grey_and_cuts_after(channels: int) -> None:
 
 
 def test_a_mask_resized_with_its_image_stays() -> None:
-    results = sample(blob(20, 30), ori_shape=(60, 90))
+    results = mask_sample(blob(20, 30), ori_shape=(60, 90))
     results['img_shape'] = (20, 30)
     out = ScoreAtInputSize()(results)
     assert out['ori_shape'] == (20, 30)
@@ -257,10 +232,10 @@ def test_a_mask_resized_with_its_image_stays() -> None:
 def test_errors_of_score_at_input_size() -> None:
     with pytest.raises(ValueError, match="'nearest' or 'bilinear', got 'cubic'"):
         ScoreAtInputSize('cubic')
-    results = BinarizeMask()(sample(blob()))
+    results = BinarizeMask()(mask_sample(blob()))
     with pytest.raises(ValueError, match='put BinarizeMask after ScoreAtInputSize'):
         ScoreAtInputSize('bilinear')(results)
-    results = sample(np.zeros((20, 30), np.uint8), ori_shape=(60, 90))
+    results = mask_sample(np.zeros((20, 30), np.uint8), ori_shape=(60, 90))
     results['img_shape'] = (20, 30)
     with pytest.raises(ValueError, match='put LoadAnnotations after Resize'):
         ScoreAtInputSize('bilinear')(results)
@@ -307,159 +282,7 @@ def test_padding_that_is_none_or_comes_later_is_no_error(tmp_path: Path) -> None
     assert (later['gt_seg_map'][43:] == 255).all()
 
 
-# ---------------------------------------------------------------------- whole pipelines
-
-
-@pytest.fixture
-def kvasir_like(tmp_path: Path) -> Path:
-    """Two images whose pixels equal their masks, as 3-channel JPEG."""
-    for i, (height, width) in enumerate(((96, 120), (131, 77))):
-        mask = np.repeat(blob(height, width)[..., None], 3, axis=2)
-        for kind in ('images', 'masks'):
-            (tmp_path / kind).mkdir(exist_ok=True)
-            Image.fromarray(mask).save(tmp_path / kind / f'n{i}.jpg', quality=95)
-    (tmp_path / 'train.txt').write_text('n0\nn1\n')
-    (tmp_path / 'val.txt').write_text('n1\n')
-    return tmp_path
-
-
-def config(root: Path, name: str) -> Config:
-    return Config.fromfile(root / 'configs' / '_base_' / 'datasets' / f'{name}.py')
-
-
-def dataset(cfg: Config, data_root: Path, split: str, **changes):
-    return DATASETS.build(
-        {**cfg[f'{split}_dataloader']['dataset'], 'data_root': str(data_root), **changes}
-    )
-
-
-@pytest.mark.filterwarnings('ignore:1 of 2 names')
-@pytest.mark.parametrize('name', CONFIGS)
-def test_image_and_mask_stay_aligned_in_training(root: Path, kvasir_like: Path, name: str) -> None:
-    cfg = config(root, name)
-    pipeline = [t for t in cfg.train_pipeline if t['type'] != 'RandomCutOut']
-    data = dataset(cfg, kvasir_like, 'train', pipeline=pipeline)
-    seen, valid_shares = set(), []
-    for i in range(40):
-        out = data[i % 2]
-        mask = out['data_samples'].gt_sem_seg.data[0]
-        image = out['inputs'].float().mean(0)
-        assert out['inputs'].shape == (3, *cfg.img_size[::-1])
-        valid = mask != 255
-        seen |= set(mask.unique().tolist())
-        valid_shares.append(valid.float().mean().item())
-        # The image is its own mask, except along the rim, where it is resized bilinearly.
-        agree = ((image > 127) == (mask == 1))[valid].float().mean()
-        assert agree > 0.985
-        assert 0.02 < (mask == 1).float().mean() < 0.3
-    assert seen == {0, 1, 255}
-    assert min(valid_shares) < 0.95  # some were rotated ...
-    assert max(valid_shares) == 1.0  # ... and some were not
-
-
-@pytest.mark.filterwarnings('ignore:1 of 2 names')
-def test_background_is_one_minus_foreground_after_any_augmentation(
-    root: Path, kvasir_like: Path
-) -> None:
-    cfg = config(root, 'kvasir_seg_160x160')
-    pipeline = [dict(t, **(dict(prob=1.0) if 'prob' in t else {})) for t in cfg.train_pipeline]
-    data = dataset(cfg, kvasir_like, 'train', pipeline=pipeline)
-    for i in range(20):
-        mask = data[i % 2]['data_samples'].gt_sem_seg.data
-        valid = mask != 255
-        foreground, background = (mask == 1).long(), (mask == 0).long()
-        assert (foreground + background)[valid].eq(1).all()
-        assert (foreground + background)[~valid].eq(0).all()
-        assert not valid.all()
-
-
-def test_cut_out_blackens_the_image_and_leaves_the_mask(root: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
-    (cut_out,) = [t for t in cfg.train_pipeline if t['type'] == 'RandomCutOut']
-    results = dict(img=np.full((256, 256, 3), 9, np.uint8), **sample(blob(256, 256)))
-    out = TRANSFORMS.build(dict(cut_out, prob=1.0))(results)
-    assert np.array_equal(out['gt_seg_map'], blob(256, 256))
-    black = (out['img'] == 0).all(2)
-    assert 0 < black.sum() <= 10 * 32 * 32
-    assert set(np.unique(out['img'])) == {0, 9}
-
-
-def test_flips_are_independent(root: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
-    flips = Compose([dict(t) for t in cfg.train_pipeline if t['type'] == 'RandomFlip'])
-    corner = np.zeros((2, 2, 3), np.uint8)
-    corner[0, 0] = 1
-    counts = np.zeros((2, 2))
-    for _ in range(2000):
-        counts += flips(dict(img=corner.copy(), seg_fields=[]))['img'][..., 0]
-    expected = np.array([[0.49, 0.21], [0.21, 0.09]])  # .7 * .7, .7 * .3, .3 * .3
-    assert np.abs(counts / 2000 - expected).max() < 0.04
-
-
-@pytest.mark.parametrize('name', CONFIGS)
-@pytest.mark.parametrize('split', ['val', 'test'])
-def test_scored_at_input_size(root: Path, kvasir_like: Path, name: str, split: str) -> None:
-    cfg = config(root, name)
-    packed = dataset(cfg, kvasir_like, split)[0]['data_samples']
-    size = cfg.img_size[::-1]
-    assert packed.ori_shape == packed.img_shape == size
-    assert packed.gt_sem_seg.shape == size
-    grey = cv2.imread(str(kvasir_like / 'masks' / 'n1.jpg'), cv2.IMREAD_GRAYSCALE)
-    if 'official' in name:
-        expected = cv2.resize(grey, cfg.img_size, interpolation=cv2.INTER_LINEAR) > 127
-    else:
-        cut = (grey > 127).astype(np.uint8)
-        expected = cv2.resize(cut, cfg.img_size, interpolation=cv2.INTER_NEAREST)
-    assert np.array_equal(packed.gt_sem_seg.data[0].numpy(), expected)
-
-
-def test_without_score_at_input_size_the_file_size_stays(root: Path, kvasir_like: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
-    pipeline = [t for t in cfg.test_pipeline if t['type'] != 'ScoreAtInputSize']
-    packed = dataset(cfg, kvasir_like, 'val', pipeline=pipeline)[0]['data_samples']
-    assert (packed.ori_shape, packed.img_shape) == ((131, 77), (256, 256))
-    assert packed.gt_sem_seg.shape == (131, 77)
-
-
-@pytest.mark.parametrize('name', CONFIGS)
-def test_views_of_the_tta_pipeline(root: Path, kvasir_like: Path, name: str) -> None:
-    cfg = config(root, name)
-    views = dataset(cfg, kvasir_like, 'test', pipeline=cfg.tta_pipeline)[0]
-    plain, horizontal, vertical = views['inputs']
-    assert plain.shape == (3, *cfg.img_size[::-1])
-    assert plain.equal(horizontal.flip(2))
-    assert plain.equal(vertical.flip(1))
-    truths = [view.gt_sem_seg.data for view in views['data_samples']]
-    assert all(truth.equal(truths[0]) for truth in truths)
-    reference = dataset(cfg, kvasir_like, 'test')[0]['data_samples']
-    assert truths[0].equal(reference.gt_sem_seg.data)
-
-
-def test_configs_differ_only_in_what_they_are_named_for(root: Path) -> None:
-    base, small, official = (config(root, name) for name in CONFIGS)
-    text = small.dump().replace('160', '256')
-    assert text == base.dump()
-    kept = dict(type='KeepBackgroundMask')
-    for pipeline in (official.train_pipeline, official.train_dataloader.dataset.pipeline):
-        assert pipeline.pop(4) == kept
-        assert 'background_mask' in pipeline[-1].pop('meta_keys')
-    text = official.dump().replace('bilinear', 'nearest').replace("empty_policy='official',", '')
-    assert ''.join(text.split()).replace(
-        "score=dict(mask_interpolation='nearest',type='ScoreAtInputSize')", ''
-    ) == ''.join(base.dump().split())
-
-
 # ---------------------------------------------------------------------------- real masks
-
-
-def test_kvasir_masks_are_binarised_in_silence(root: Path, kvasir_dir: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
-    data = dataset(cfg, kvasir_dir, 'val', check_files=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error', UserWarning)
-        for i in range(0, 120, 10):
-            mask = data[i]['data_samples'].gt_sem_seg.data
-            assert set(mask.unique().tolist()) == {0, 1}
 
 
 def test_glas_labels_need_the_nonzero_mode(shared_dir: Path) -> None:

@@ -1,0 +1,166 @@
+"""The pipelines of the Kvasir-SEG configs, whole."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers import blob, mask_sample
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmseg.registry import DATASETS, TRANSFORMS
+from PIL import Image
+
+import condseg_mmseg  # noqa: F401
+
+CONFIGS = ('kvasir_seg_256x256', 'kvasir_seg_160x160', 'kvasir_seg_official_256x256')
+
+
+@pytest.fixture
+def kvasir_like(tmp_path: Path) -> Path:
+    """Two images whose pixels equal their masks, as 3-channel JPEG."""
+    for i, (height, width) in enumerate(((96, 120), (131, 77))):
+        mask = np.repeat(blob(height, width)[..., None], 3, axis=2)
+        for kind in ('images', 'masks'):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(mask).save(tmp_path / kind / f'n{i}.jpg', quality=95)
+    (tmp_path / 'train.txt').write_text('n0\nn1\n')
+    (tmp_path / 'val.txt').write_text('n1\n')
+    return tmp_path
+
+
+def config(root: Path, name: str) -> Config:
+    return Config.fromfile(root / 'configs' / '_base_' / 'datasets' / f'{name}.py')
+
+
+def dataset(cfg: Config, data_root: Path, split: str, **changes):
+    return DATASETS.build(
+        {**cfg[f'{split}_dataloader']['dataset'], 'data_root': str(data_root), **changes}
+    )
+
+
+@pytest.mark.filterwarnings('ignore:1 of 2 names')
+@pytest.mark.parametrize('name', CONFIGS)
+def test_image_and_mask_stay_aligned_in_training(root: Path, kvasir_like: Path, name: str) -> None:
+    cfg = config(root, name)
+    pipeline = [t for t in cfg.train_pipeline if t['type'] != 'RandomCutOut']
+    data = dataset(cfg, kvasir_like, 'train', pipeline=pipeline)
+    seen, valid_shares = set(), []
+    for i in range(40):
+        out = data[i % 2]
+        mask = out['data_samples'].gt_sem_seg.data[0]
+        image = out['inputs'].float().mean(0)
+        assert out['inputs'].shape == (3, *cfg.img_size[::-1])
+        valid = mask != 255
+        seen |= set(mask.unique().tolist())
+        valid_shares.append(valid.float().mean().item())
+        # The image is its own mask, except along the rim, where it is resized bilinearly.
+        agree = ((image > 127) == (mask == 1))[valid].float().mean()
+        assert agree > 0.985
+        assert 0.02 < (mask == 1).float().mean() < 0.3
+    assert seen == {0, 1, 255}
+    assert min(valid_shares) < 0.95  # some were rotated ...
+    assert max(valid_shares) == 1.0  # ... and some were not
+
+
+@pytest.mark.filterwarnings('ignore:1 of 2 names')
+def test_background_is_one_minus_foreground_after_any_augmentation(
+    root: Path, kvasir_like: Path
+) -> None:
+    cfg = config(root, 'kvasir_seg_160x160')
+    pipeline = [dict(t, **(dict(prob=1.0) if 'prob' in t else {})) for t in cfg.train_pipeline]
+    data = dataset(cfg, kvasir_like, 'train', pipeline=pipeline)
+    for i in range(20):
+        mask = data[i % 2]['data_samples'].gt_sem_seg.data
+        valid = mask != 255
+        foreground, background = (mask == 1).long(), (mask == 0).long()
+        assert (foreground + background)[valid].eq(1).all()
+        assert (foreground + background)[~valid].eq(0).all()
+        assert not valid.all()
+
+
+def test_cut_out_blackens_the_image_and_leaves_the_mask(root: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    (cut_out,) = [t for t in cfg.train_pipeline if t['type'] == 'RandomCutOut']
+    results = dict(img=np.full((256, 256, 3), 9, np.uint8), **mask_sample(blob(256, 256)))
+    out = TRANSFORMS.build(dict(cut_out, prob=1.0))(results)
+    assert np.array_equal(out['gt_seg_map'], blob(256, 256))
+    black = (out['img'] == 0).all(2)
+    assert 0 < black.sum() <= 10 * 32 * 32
+    assert set(np.unique(out['img'])) == {0, 9}
+
+
+def test_flips_are_independent(root: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    flips = Compose([dict(t) for t in cfg.train_pipeline if t['type'] == 'RandomFlip'])
+    corner = np.zeros((2, 2, 3), np.uint8)
+    corner[0, 0] = 1
+    counts = np.zeros((2, 2))
+    for _ in range(2000):
+        counts += flips(dict(img=corner.copy(), seg_fields=[]))['img'][..., 0]
+    expected = np.array([[0.49, 0.21], [0.21, 0.09]])  # .7 * .7, .7 * .3, .3 * .3
+    assert np.abs(counts / 2000 - expected).max() < 0.04
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('split', ['val', 'test'])
+def test_scored_at_input_size(root: Path, kvasir_like: Path, name: str, split: str) -> None:
+    cfg = config(root, name)
+    packed = dataset(cfg, kvasir_like, split)[0]['data_samples']
+    size = cfg.img_size[::-1]
+    assert packed.ori_shape == packed.img_shape == size
+    assert packed.gt_sem_seg.shape == size
+    grey = cv2.imread(str(kvasir_like / 'masks' / 'n1.jpg'), cv2.IMREAD_GRAYSCALE)
+    if 'official' in name:
+        expected = cv2.resize(grey, cfg.img_size, interpolation=cv2.INTER_LINEAR) > 127
+    else:
+        cut = (grey > 127).astype(np.uint8)
+        expected = cv2.resize(cut, cfg.img_size, interpolation=cv2.INTER_NEAREST)
+    assert np.array_equal(packed.gt_sem_seg.data[0].numpy(), expected)
+
+
+def test_without_score_at_input_size_the_file_size_stays(root: Path, kvasir_like: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    pipeline = [t for t in cfg.test_pipeline if t['type'] != 'ScoreAtInputSize']
+    packed = dataset(cfg, kvasir_like, 'val', pipeline=pipeline)[0]['data_samples']
+    assert (packed.ori_shape, packed.img_shape) == ((131, 77), (256, 256))
+    assert packed.gt_sem_seg.shape == (131, 77)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_views_of_the_tta_pipeline(root: Path, kvasir_like: Path, name: str) -> None:
+    cfg = config(root, name)
+    views = dataset(cfg, kvasir_like, 'test', pipeline=cfg.tta_pipeline)[0]
+    plain, horizontal, vertical = views['inputs']
+    assert plain.shape == (3, *cfg.img_size[::-1])
+    assert plain.equal(horizontal.flip(2))
+    assert plain.equal(vertical.flip(1))
+    truths = [view.gt_sem_seg.data for view in views['data_samples']]
+    assert all(truth.equal(truths[0]) for truth in truths)
+    reference = dataset(cfg, kvasir_like, 'test')[0]['data_samples']
+    assert truths[0].equal(reference.gt_sem_seg.data)
+
+
+def test_configs_differ_only_in_what_they_are_named_for(root: Path) -> None:
+    base, small, official = (config(root, name) for name in CONFIGS)
+    text = small.dump().replace('160', '256')
+    assert text == base.dump()
+    kept = dict(type='KeepBackgroundMask')
+    for pipeline in (official.train_pipeline, official.train_dataloader.dataset.pipeline):
+        assert pipeline.pop(4) == kept
+        assert 'background_mask' in pipeline[-1].pop('meta_keys')
+    text = official.dump().replace('bilinear', 'nearest').replace("empty_policy='official',", '')
+    assert ''.join(text.split()).replace(
+        "score=dict(mask_interpolation='nearest',type='ScoreAtInputSize')", ''
+    ) == ''.join(base.dump().split())
+
+
+def test_kvasir_masks_are_binarised_in_silence(root: Path, kvasir_dir: Path) -> None:
+    cfg = config(root, 'kvasir_seg_256x256')
+    data = dataset(cfg, kvasir_dir, 'val', check_files=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        for i in range(0, 120, 10):
+            mask = data[i]['data_samples'].gt_sem_seg.data
+            assert set(mask.unique().tolist()) == {0, 1}
