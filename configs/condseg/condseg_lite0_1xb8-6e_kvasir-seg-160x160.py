@@ -1,4 +1,4 @@
-# The 20-epoch config in 6 epochs: about 40 minutes on one core of the machine of docs/results.
+# The 20-epoch config in 6 epochs: about 45 minutes on one core of the machine of docs/results.
 _base_ = ['./condseg_lite0_1xb8-20e_kvasir-seg-160x160.py']
 max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs)

@@ -1,4 +1,4 @@
-# A small ConDSeg from random weights for `make demo`: 320 steps, about four minutes on two cores.
+# A small ConDSeg from random weights for `make demo`: 320 steps, about eight minutes on two cores.
 _base_ = [
     '../_base_/models/condseg_r50.py',
     '../_base_/datasets/demo_96x96.py',
