@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 # PyPI's torch for Linux is a CUDA build of several GB. Without a GPU, take the small one:
 #     make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-EXTRAS ?= onedl,lite,dev
+EXTRAS ?= onedl,lite,consistency,metrics,dev
 CONSTRAINTS := requirements/constraints.txt
 TORCH = $(shell grep '^torch==' $(CONSTRAINTS))
 STAMP := $(VENV)/.installed
