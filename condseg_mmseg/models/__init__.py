@@ -5,7 +5,7 @@ from .decode_heads import SIDHead, SizeAwareDecodeHead
 from .layers import ContrastDrivenFeatureAggregation, SemanticInformationDecoupling
 from .losses import BCEDiceLoss, SIDLoss
 from .necks import CDFANeck
-from .segmentors import BinarySegTTAModel
+from .segmentors import BinarySegTTAModel, ValLossEncoderDecoder
 
 __all__ = [
     'BCEDiceLoss',
@@ -18,4 +18,5 @@ __all__ = [
     'SemanticInformationDecoupling',
     'SizeAwareDecodeHead',
     'StemResNet',
+    'ValLossEncoderDecoder',
 ]

@@ -1,5 +1,6 @@
 """Segmentors and test-time augmentation."""
 
 from .tta import BinarySegTTAModel
+from .val_loss import ValLossEncoderDecoder
 
-__all__ = ['BinarySegTTAModel']
+__all__ = ['BinarySegTTAModel', 'ValLossEncoderDecoder']

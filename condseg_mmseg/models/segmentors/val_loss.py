@@ -1,0 +1,73 @@
+"""mmseg's EncoderDecoder that also computes the loss of validation images."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.structures import BaseDataElement, PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ..layers import resize_to
+
+
+@MODELS.register_module()
+class ValLossEncoderDecoder(EncoderDecoder):
+    """EncoderDecoder whose validation reports ``val_loss`` beside the scores.
+
+    A learning-rate schedule can then watch the validation loss (method section "Settings":
+    ``ReduceOnPlateauLR(monitor='val_loss', rule='less')``). It is the loss of ``decode_head``; what
+    only training runs (auxiliary head, strong view) has no part in it. mmengine's ``ValLoop`` takes
+    the mean over batches; over several processes the value of a batch is averaged, so that the
+    schedules of all of them agree. Testing and inference are mmseg's own.
+
+    The arguments are those of :class:`mmseg.models.EncoderDecoder`.
+
+    Shapes:
+        as there; logits are compared with ``gt_sem_seg`` (1, H, W) of each sample at its own size.
+    """
+
+    def val_step(self, data: dict) -> list:
+        """Predict a batch, and append its loss where all its samples have a truth.
+
+        Args:
+            data: A batch of the validation dataloader: ``inputs`` and ``data_samples``.
+
+        Returns:
+            The predicted ``SegDataSample``s and, last, ``BaseDataElement(loss={name: scalar})``,
+            which mmengine's loop takes off again.
+        """
+        data = self.data_preprocessor(data, False)
+        inputs, samples = data['inputs'], data['data_samples']
+        logits = self.inference(inputs, [sample.metainfo for sample in samples])
+        labelled = all('gt_sem_seg' in sample for sample in samples)
+        loss = self._validation_loss(logits, samples) if labelled else None
+        results = self.postprocess_result(logits, samples)
+        return results if loss is None else [*results, BaseDataElement(loss=loss)]
+
+    def _validation_loss(self, logits: Tensor, samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses of the decode head, of the whole batch if its labels have one size."""
+        maps, labels = [], []
+        for image, sample in zip(logits, samples, strict=True):
+            label = sample.gt_sem_seg.data
+            left, right, top, bottom = sample.metainfo.get(
+                'img_padding_size', sample.metainfo.get('padding_size', [0] * 4)
+            )
+            height, width = image.shape[-2:]
+            image = image[None, :, top : height - bottom, left : width - right]
+            maps.append(resize_to(image, label.shape[-2:], self.align_corners))
+            labels.append(SegDataSample(gt_sem_seg=PixelData(data=label)))
+        if len({x.shape for x in maps}) == 1:
+            groups = [(torch.cat(maps), labels)]
+        else:
+            groups = [(x, [label]) for x, label in zip(maps, labels, strict=True)]
+        sums: dict[str, Tensor] = {}
+        for group, truth in groups:
+            for name, value in self.decode_head.loss_by_feat(group, truth).items():
+                if 'loss' in name:
+                    sums[name] = sums.get(name, 0) + value.detach() / len(groups)
+        for value in sums.values():
+            all_reduce(value, op='mean')
+        return sums
