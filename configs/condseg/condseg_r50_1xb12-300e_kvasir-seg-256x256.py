@@ -1,6 +1,4 @@
-_base_ = [
-    '../_base_/models/condseg_r50.py',
-    '../_base_/datasets/kvasir_seg_256x256.py',
-    '../_base_/schedules/schedule_300e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/presets/stage2.py', '../_base_/datasets/kvasir_seg.py']
+stage1 = 'work_dirs/condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=stage1)))
+train_dataloader = dict(batch_size=_base_.batch_size)

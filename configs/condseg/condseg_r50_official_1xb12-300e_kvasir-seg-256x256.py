@@ -1,7 +1,11 @@
-# The released code's choices, defects included, to compare against it.
-_base_ = [
-    '../_base_/models/condseg_r50_official.py',
-    '../_base_/datasets/kvasir_seg_official_256x256.py',
-    '../_base_/schedules/schedule_300e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/presets/stage2_official.py', '../_base_/datasets/kvasir_seg.py']
+stage1 = 'work_dirs/condseg-stage1_r50_official_1xb8-300e_kvasir-seg-256x256'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=stage1)))
+train_dataloader = dict(
+    batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.official_train_pipeline)
+)
+val_dataloader = dict(dataset=dict(pipeline=_base_.official_test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = _base_.official_evaluator
+test_evaluator = val_evaluator
+tta_pipeline = _base_.official_tta_pipeline

@@ -1,8 +1,11 @@
 # ConDSeg with ResNet-50 at its published widths and our default losses (RGB, ImageNet mean/std).
 channels = 128
 norm_cfg = dict(type='BN', requires_grad=True)
+imagenet = dict(
+    type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'
+)
 model = dict(
-    type='EncoderDecoder',
+    type='ValLossEncoderDecoder',  # mmseg's EncoderDecoder that reports val_loss too
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
@@ -16,10 +19,7 @@ model = dict(
         type='StemResNet',
         depth=50,
         norm_cfg=norm_cfg,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth',
-        ),
+        init_cfg=imagenet,
     ),
     neck=dict(
         type='CDFANeck',

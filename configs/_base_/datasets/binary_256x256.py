@@ -1,0 +1,113 @@
+# What the binary data sets share: pipelines, dataloaders and scores. A file beside this one adds
+# the folder and the lists of one data set; a leaf picks the pipelines of its stage and preset.
+img_size = (256, 256)  # width, height
+
+load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+binarize = dict(type='BinarizeMask', threshold=127)
+resize = dict(type='Resize', scale=img_size, keep_ratio=False)
+# An eighth of the side (32 px of 256) per hole; the mask stays whole.
+cut_out = dict(
+    type='RandomCutOut', prob=0.3, n_holes=10, cutout_ratio=(0.125, 0.125), seg_fill_in=None
+)
+pack = dict(type='PackSegInputs')
+# Binarised first: what is rotated in as 255 is then ignored. Two flips: one with two directions
+# would flip in one of them only.
+train_pipeline = [
+    *load,
+    binarize,
+    resize,
+    dict(type='RandomRotate', prob=0.3, degree=35, pad_val=0, seg_pad_val=255),
+    dict(type='RandomFlip', prob=0.3, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.3, direction='vertical'),
+    cut_out,
+    pack,
+]
+stage1_train_pipeline = [
+    *load,
+    binarize,
+    resize,
+    dict(type='RandomRotate', prob=0.5, degree=90, pad_val=0, seg_pad_val=255),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    cut_out,
+    pack,
+]
+# Without ScoreAtInputSize, and with protocol='original' below, scores at the size of the files.
+score = dict(type='ScoreAtInputSize', mask_interpolation='nearest')
+test_pipeline = [load[0], resize, load[1], score, binarize, pack]
+tta_pipeline = [
+    load[0],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [resize],
+            [
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='vertical'),
+            ],
+            [load[1]],
+            [score],
+            [binarize],
+            [pack],
+        ],
+    ),
+]
+
+# The released code's: see docs/differences.md.
+keep_background = dict(type='KeepBackgroundMask')
+official_pack = dict(
+    type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'background_mask')
+)
+official_train_pipeline = [
+    *train_pipeline[:4], keep_background, *train_pipeline[4:-1], official_pack
+]  # fmt: skip
+official_stage1_train_pipeline = stage1_train_pipeline
+official_score = dict(type='ScoreAtInputSize', mask_interpolation='bilinear')
+official_test_pipeline = [load[0], resize, load[1], official_score, binarize, pack]
+official_tta_pipeline = [
+    load[0],
+    dict(
+        tta_pipeline[1],
+        transforms=[
+            *tta_pipeline[1]['transforms'][:3],
+            [official_score],
+            *tta_pipeline[1]['transforms'][4:],
+        ],
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=12,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,  # a last batch of one image would spoil the statistics of BatchNorm
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='BinaryMedicalDataset',
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        ann_file='train.txt',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='BinaryMedicalDataset',
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        ann_file='val.txt',
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = [
+    dict(type='PerImageBinaryMetric', protocol='input_size'),
+    dict(type='IoUMetric', prefix='dataset', iou_metrics=['mIoU', 'mDice']),
+]
+test_evaluator = val_evaluator
+official_evaluator = [dict(val_evaluator[0], empty_policy='official'), val_evaluator[1]]

@@ -1,0 +1,3 @@
+# Ablation: windows of 7 x 7; 9604 logit channels a level.
+_base_ = './condseg-k3_r50_1xb4-300e_kvasir-seg-128x128.py'
+model = dict(neck=dict(kernel_size=7))
