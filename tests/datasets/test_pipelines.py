@@ -14,7 +14,7 @@ from PIL import Image
 
 import condseg_mmseg  # noqa: F401
 
-CONFIGS = ('kvasir_seg_256x256', 'kvasir_seg_160x160', 'kvasir_seg_official_256x256')
+CONFIGS = ('kvasir_seg', 'kvasir_seg_160x160')
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_background_is_one_minus_foreground_after_any_augmentation(
 
 
 def test_cut_out_blackens_the_image_and_leaves_the_mask(root: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
+    cfg = config(root, 'kvasir_seg')
     (cut_out,) = [t for t in cfg.train_pipeline if t['type'] == 'RandomCutOut']
     results = dict(img=np.full((256, 256, 3), 9, np.uint8), **mask_sample(blob(256, 256)))
     out = TRANSFORMS.build(dict(cut_out, prob=1.0))(results)
@@ -92,7 +92,7 @@ def test_cut_out_blackens_the_image_and_leaves_the_mask(root: Path) -> None:
 
 
 def test_flips_are_independent(root: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
+    cfg = config(root, 'kvasir_seg')
     flips = Compose([dict(t) for t in cfg.train_pipeline if t['type'] == 'RandomFlip'])
     corner = np.zeros((2, 2, 3), np.uint8)
     corner[0, 0] = 1
@@ -121,7 +121,7 @@ def test_scored_at_input_size(root: Path, kvasir_like: Path, name: str, split: s
 
 
 def test_without_score_at_input_size_the_file_size_stays(root: Path, kvasir_like: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
+    cfg = config(root, 'kvasir_seg')
     pipeline = [t for t in cfg.test_pipeline if t['type'] != 'ScoreAtInputSize']
     packed = dataset(cfg, kvasir_like, 'val', pipeline=pipeline)[0]['data_samples']
     assert (packed.ori_shape, packed.img_shape) == ((131, 77), (256, 256))
@@ -157,7 +157,7 @@ def test_configs_differ_only_in_what_they_are_named_for(root: Path) -> None:
 
 
 def test_kvasir_masks_are_binarised_in_silence(root: Path, kvasir_dir: Path) -> None:
-    cfg = config(root, 'kvasir_seg_256x256')
+    cfg = config(root, 'kvasir_seg')
     data = dataset(cfg, kvasir_dir, 'val', check_files=False)
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)

@@ -5,8 +5,12 @@ import pickle
 import pytest
 import torch
 from helpers import load_script, reference_state
+from mmengine.config import Config
 from mmengine.runner import load_checkpoint
+from mmseg.registry import MODELS
 from safetensors.torch import load_file
+
+from condseg_mmseg.configs import config_dir
 
 converter = load_script('tools/model_converters/condseg2mmseg.py')
 
@@ -21,9 +25,51 @@ def own():
     return converter.build_own()
 
 
+@pytest.fixture(scope='module')
+def published_stage1():
+    return reference_state('stage1_r50.keys.json', 0)
+
+
 def test_every_entry_of_both_sides_is_paired_once(published, own):
     targets = [converter.translate(name) for name in published]
     assert sorted(targets) == sorted(own)
+
+
+def test_every_entry_of_stage_1_is_paired_once(published_stage1):
+    targets = [converter.translate(name) for name in published_stage1]
+    assert sorted(targets) == sorted(converter.build_own(1))
+
+
+def test_stage_1_gives_stage_2_its_whole_encoder(published_stage1, own):
+    encoder = {n for n in map(converter.translate, published_stage1) if n.startswith('backbone.')}
+    assert encoder == {n for n in own if n.startswith('backbone.')}
+
+
+def test_command_line_converts_stage_1(tmp_path, published_stage1):
+    source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
+    torch.save(published_stage1, source)
+    converter.main([str(source), str(target), '--stage', '1'])
+    written = torch.load(target, weights_only=True)
+    assert written['meta']['config'] == converter.CONFIGS[1]
+    config = Config.fromfile(config_dir() / converter.CONFIGS[1])
+    assert config.model.type == 'ConsistencyReinforcement'
+    model = MODELS.build(config.model)
+    model.load_state_dict(written['state_dict'], strict=True)
+    bn, reference = model.decode_head.levels[3].bn, 'head.conv4.conv.1.running_var'
+    assert torch.equal(bn.running_var, published_stage1[reference])
+
+
+@pytest.mark.parametrize(('stage', 'option'), [(1, []), (2, ['--stage', '1'])])
+def test_the_other_stage_is_named(tmp_path, capsys, request, stage, option):
+    name = 'published_stage1' if stage == 1 else 'published'
+    source = tmp_path / 'published.pth'
+    torch.save(request.getfixturevalue(name), source)
+    with pytest.raises(SystemExit) as stopped:
+        converter.main([str(source), str(tmp_path / 'ours.pth'), *option])
+    assert stopped.value.code == 1
+    expected = f'published.pth is of stage {stage}: convert it with --stage {stage}'
+    assert expected in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
@@ -45,14 +91,9 @@ def test_command_line_writes_what_loads_strictly(tmp_path, published, suffix, ow
 
 
 def test_mmengine_loads_the_result(tmp_path, published, own):
-    from mmengine.config import Config
-    from mmseg.registry import MODELS
-
-    from condseg_mmseg.configs import config_dir
-
     path = tmp_path / 'ours.pth'
     converter.save(converter.convert(published, own), path, 'x')
-    model = MODELS.build(Config.fromfile(config_dir() / converter.CONFIG).model)
+    model = MODELS.build(Config.fromfile(config_dir() / converter.CONFIGS[2]).model)
     load_checkpoint(model, str(path), map_location='cpu', strict=True)
     assert torch.equal(model.neck.cdfa[0].proj.bias, published['cdfa1.proj.bias'])
 

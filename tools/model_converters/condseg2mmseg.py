@@ -1,6 +1,9 @@
 """Turn a published ConDSeg (ResNet-50) checkpoint into one for our configs.
 
-    python tools/model_converters/condseg2mmseg.py SRC.pth DST.pth|DST.safetensors
+    python tools/model_converters/condseg2mmseg.py SRC.pth DST.pth|DST.safetensors [--stage 1|2]
+
+Stage 1 is the encoder with its light head (``ConsistencyReinforcement``), stage 2 the whole of
+ConDSeg. A converted stage 1 hands its encoder to stage 2 as one of our own does.
 
 Every entry of SRC is taken out one by one and every entry of our network must be filled; whatever
 is left on either side is listed and nothing is written. SRC is read with ``weights_only=True``: a
@@ -18,7 +21,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-CONFIG = 'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py'
+CONFIGS = {
+    1: 'condseg/condseg-stage1_r50_official_1xb8-300e_kvasir-seg-256x256.py',
+    2: 'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py',
+}
 
 _BRANCH = {'fg': 'foreground', 'bg': 'background', 'uc': 'uncertainty'}
 _CONV = {'conv.0': 'conv', 'conv.1': 'bn'}
@@ -88,6 +94,12 @@ _RULES = [
         lambda m: f'decode_head.{_OUTPUT[m[1]]}.{_CONV[m[2]]}',
     ),
     (r'output_block\.c3', lambda m: 'decode_head.conv_seg'),
+    # stage 1; its encoder has the names of stage 2
+    (
+        r'head\.conv(\d)\.(conv\.[01])',
+        lambda m: f'decode_head.levels.{_down(m[1])}.{_CONV[m[2]]}',
+    ),
+    (r'head\.conv_fuse', lambda m: 'decode_head.conv_seg'),
 ]
 
 
@@ -106,6 +118,19 @@ def translate(name: str) -> str | None:
         if match:
             return f'{rename(match)}.{leaf}'
     return None
+
+
+def stage_of(published: dict[str, Tensor]) -> int | None:
+    """Tell the stage of a published state dict by its last layer.
+
+    Args:
+        published: Name -> tensor.
+
+    Returns:
+        1 or 2, or None where neither is there (or both are).
+    """
+    first, second = 'head.conv_fuse.weight' in published, 'output_block.c3.weight' in published
+    return None if first == second else 1 if first else 2
 
 
 def convert(published: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -169,8 +194,8 @@ def load_published(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix('module.'): value for name, value in state.items()}
 
 
-def build_own() -> dict[str, Tensor]:
-    """Build our network from its config and return its state dict."""
+def build_own(stage: int = 2) -> dict[str, Tensor]:
+    """Build our network of stage 1 or 2 from its config and return its state dict."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
@@ -178,18 +203,19 @@ def build_own() -> dict[str, Tensor]:
     from condseg_mmseg.configs import config_dir
 
     init_default_scope('mmseg')
-    return MODELS.build(Config.fromfile(config_dir() / CONFIG).model).state_dict()
+    return MODELS.build(Config.fromfile(config_dir() / CONFIGS[stage]).model).state_dict()
 
 
-def save(state_dict: dict[str, Tensor], path: Path, source: str) -> None:
+def save(state_dict: dict[str, Tensor], path: Path, source: str, stage: int = 2) -> None:
     """Write atomically: ``.safetensors`` (tensors and string meta) or ``.pth`` (mmengine's form).
 
     Args:
         state_dict: Name -> tensor.
         path: Destination; the suffix chooses.
         source: Name of the converted file, kept in the meta.
+        stage: 1 or 2; its config is named in the meta.
     """
-    meta = {'converted_from': source, 'config': CONFIG}
+    meta = {'converted_from': source, 'config': CONFIGS[stage]}
     part = path.with_name(f'{path.name}.part')
     if path.suffix == '.safetensors':
         from safetensors.torch import save_file
@@ -210,6 +236,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('src', type=Path, help='published checkpoint')
     parser.add_argument('dst', type=Path, help='file to write, .pth or .safetensors')
+    parser.add_argument(
+        '--stage', type=int, choices=(1, 2), default=2, help='which network it is (default: 2)'
+    )
     args = parser.parse_args(argv)
     if not args.src.is_file():
         parser.error(f'SRC {args.src} does not exist')
@@ -220,10 +249,14 @@ def main(argv: list[str] | None = None) -> None:
     if not args.dst.absolute().parent.is_dir():
         parser.error(f'folder of DST {args.dst} does not exist')
     try:
-        state_dict = convert(load_published(args.src), build_own())
+        published = load_published(args.src)
+        found = stage_of(published)
+        if found not in (None, args.stage):
+            raise ValueError(f'{args.src} is of stage {found}: convert it with --stage {found}')
+        state_dict = convert(published, build_own(args.stage))
     except ValueError as error:
         parser.exit(1, f'{parser.prog}: error: {error}\n')
-    save(state_dict, args.dst, args.src.name)
+    save(state_dict, args.dst, args.src.name, args.stage)
     print(f'{len(state_dict)} entries written to {args.dst}')
 
 

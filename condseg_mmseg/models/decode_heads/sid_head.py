@@ -75,8 +75,8 @@ class SIDHead(BaseModule):
             but 0.
         ignore_index: Label that counts nowhere. Default 255.
         background_target: 'complement' (1 - Y of the augmented mask) or 'stored' (the mask that
-            ``KeepBackgroundMask`` kept before the augmentation, as the released code). Default
-            'complement'.
+            ``KeepBackgroundMask`` kept before the augmentation, as the released code; soft or not
+            like the labels). Default 'complement'.
         loss_decode: Default ``dict(type='SIDLoss')``.
         align_corners: For every resize. Default True.
         norm_cfg: Normalisation. Default BN.
@@ -88,7 +88,8 @@ class SIDHead(BaseModule):
 
     Raises:
         ValueError: ``foreground_classes`` outside the classes, an unknown ``background_target``,
-            inputs without fg, bg, uc, or samples without the stored mask.
+            inputs without fg, bg, uc, or samples without a stored mask of the label's size and
+            kind.
     """
 
     def __init__(
@@ -155,7 +156,8 @@ class SIDHead(BaseModule):
 
         Args:
             inputs: Outputs of the neck, fg, bg, uc last.
-            batch_data_samples: Samples with ``gt_sem_seg`` (1, H, W): class indices, 255 ignored.
+            batch_data_samples: Samples with ``gt_sem_seg`` (1, H, W): class indices or, for two
+                classes, floating values in [0, 1]; 255 ignored.
             train_cfg: Unused; mmseg's signature.
 
         Returns:
@@ -171,13 +173,22 @@ class SIDHead(BaseModule):
             background = self._stored_background(batch_data_samples, label)
         return self.loss_decode(*logits, label, background, ignore_index=self.ignore_index)
 
-    @staticmethod
-    def _stored_background(samples: SampleList, label: Tensor) -> Tensor:
+    def _stored_background(self, samples: SampleList, label: Tensor) -> Tensor:
         masks = [sample.metainfo.get('background_mask') for sample in samples]
         if any(mask is None or mask.shape != label.shape[1:] for mask in masks):
+            found = [None if mask is None else tuple(mask.shape) for mask in masks]
             raise ValueError(
                 "background_target='stored' needs a background_mask of the size of the mask, "
-                f'{tuple(label.shape[1:])}, in every sample: put KeepBackgroundMask behind Resize, '
-                "and 'background_mask' into the meta_keys of PackSegInputs"
+                f'{tuple(label.shape[1:])}, in every sample, got {found}: put KeepBackgroundMask '
+                'behind Resize, or use ResizeWithSoftMask, which resizes the stored mask too; pack '
+                "it ('background_mask' in the meta_keys of PackSegInputs); the data preprocessor "
+                'must not pad'
             )
-        return torch.stack([torch.as_tensor(mask) for mask in masks]).to(label)
+        stored = torch.stack([torch.as_tensor(mask) for mask in masks])
+        if stored.is_floating_point() and not label.is_floating_point():
+            raise ValueError(
+                'the stored background_mask is soft, the mask is not: use PackSoftSegInputs, or '
+                'BinarizeMask in place of SoftMask'
+            )
+        check_labels(stored, 2, self.ignore_index)
+        return stored.to(label)

@@ -20,17 +20,31 @@ def _full(x: Tensor) -> Tensor:
 
 
 def check_labels(label: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
-    """Refuse labels that are neither a class nor ignored.
+    """Refuse labels that are neither a class nor soft (floating, in [0, 1]) nor ignored.
 
     Args:
-        label: Class indices, any shape.
+        label: Class indices or, for two classes, shares of foreground; any shape.
         num_classes: Classes with the background.
         ignore_index: Label that counts nowhere. Default 255.
 
     Raises:
         ValueError: Naming the values found.
     """
+    if label.is_floating_point() and num_classes != 2:
+        raise ValueError(
+            f'soft labels ({label.dtype}) need two classes, got num_classes={num_classes}: use '
+            'BinarizeMask and PackSegInputs in place of SoftMask and PackSoftSegInputs'
+        )
     if torch.compiler.is_compiling():
+        return
+    if label.is_floating_point():
+        wrong = ~((label >= 0) & (label <= 1) | (label == ignore_index))
+        if bool(wrong.any()):
+            values = torch.unique(label[wrong]).tolist()
+            raise ValueError(
+                f'soft labels must lie in [0, 1] or be {ignore_index} (ignored), got also '
+                f'{values[:10]}: put SoftMask right after LoadAnnotations in the pipeline'
+            )
         return
     wrong = ((label < 0) | (label >= num_classes)) & (label != ignore_index)
     if bool(wrong.any()):
@@ -48,13 +62,20 @@ def foreground_labels(
     """Map labels to 1 (a class of ``classes``), 0 (another) or ``ignore_index`` (kept).
 
     Args:
-        label: Class indices, (N, H, W).
-        classes: Indices whose union is the foreground.
+        label: Class indices, or soft labels (floating), which stay as they are; (N, H, W).
+        classes: Indices whose union is the foreground; for soft labels class 1.
         ignore_index: Label that counts nowhere. Default 255.
 
     Returns:
         (N, H, W), dtype of ``label``.
+
+    Raises:
+        ValueError: For soft labels with another foreground than class 1.
     """
+    if label.is_floating_point():
+        if tuple(classes) != (1,):
+            raise ValueError(f'the foreground of soft labels is class 1, got {tuple(classes)}')
+        return label
     union = torch.zeros_like(label, dtype=torch.bool)
     for index in classes:
         union |= label == index
@@ -67,7 +88,7 @@ def binary_target(
     """Split 0/1/ignored labels into target and valid weights.
 
     Args:
-        label: 0, 1 or ``ignore_index``, (N, H, W).
+        label: 0, 1 or ``ignore_index``, or floating and soft in [0, 1], (N, H, W).
         ignore_index: Label that counts nowhere. Default 255.
         weight: Further weight per pixel, (N, H, W). Default None.
 
@@ -76,9 +97,13 @@ def binary_target(
     """
     label = label.unsqueeze(1)
     valid = (label != ignore_index).float()
+    if label.is_floating_point():
+        target = torch.where(label == ignore_index, 0, label).float()
+    else:
+        target = (label == 1).float()
     if weight is not None:
         valid = valid * weight.unsqueeze(1)
-    return (label == 1).float(), valid
+    return target, valid
 
 
 def bce(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -170,6 +195,29 @@ def ce_dice(
     return entropy + 1 - ratio.mean()
 
 
+def consistency(
+    logits: Tensor, other: Tensor, valid: Tensor, threshold: float = 0.5
+) -> Tensor:
+    """Each view's BCE against the other view's thresholded mask (paper, equation of L_cons).
+
+    ``BCE(M1, 1[M2 > t]) + BCE(M2, 1[M1 > t])``; the masks are constants to the gradient.
+
+    Args:
+        logits: Of one view, (N, 1, H, W).
+        other: Of the other view, (N, 1, H, W).
+        valid: Weights, (N, 1, H, W).
+        threshold: t, on the probability. Default 0.5.
+
+    Returns:
+        Scalar.
+    """
+    logits, other = _full(logits), _full(other)
+    with torch.no_grad():
+        mask = (logits.sigmoid() > threshold).to(logits.dtype)
+        other_mask = (other.sigmoid() > threshold).to(other.dtype)
+    return bce(logits, other_mask, valid) + bce(other, mask, valid)
+
+
 def complementary(
     fg: Tensor, bg: Tensor, uc: Tensor, valid: Tensor, softmax: bool = False
 ) -> Tensor:
@@ -232,7 +280,7 @@ def binary_dice(
 
     Args:
         logits: (N, 1, H, W).
-        label: 0, 1 or ``ignore_index``, (N, H, W).
+        label: 0, 1 or ``ignore_index``, or soft labels, which are cut at > 0.5; (N, H, W).
         threshold: On the probability. Default 0.5.
         ignore_index: Label that counts nowhere. Default 255.
 
@@ -240,6 +288,7 @@ def binary_dice(
         Scalar in [0, 1], detached.
     """
     target, valid = binary_target(label, ignore_index)
+    target = (target > 0.5).float()
     with torch.no_grad():
         pred = (_full(logits).sigmoid() > threshold) * valid
         total = pred.sum() + (target * valid).sum()

@@ -1,5 +1,6 @@
 """The two heads: shapes, what they log, what they refuse."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -160,3 +161,95 @@ def test_stored_background_is_the_target_of_bg():
         module.loss(x, samples(label), {})
     with pytest.raises(ValueError, match="must be 'complement' or 'stored', got 'other'"):
         SIDHead(8, background_target='other')
+
+
+# ------------------------------------------------------------------------------ soft labels
+
+
+def bce_dice(logits, target, valid):
+    """BCE-Dice written out in numpy, float64, over the valid pixels."""
+    p = 1 / (1 + np.exp(-logits.detach().double().numpy()[valid]))
+    y = target.double().numpy()[valid]
+    bce = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+    return bce + 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+
+
+def test_a_training_step_with_soft_labels_by_hand():
+    """Label in [0, 1] with an ignored corner, background stored and misplaced."""
+    label = torch.rand(2, 1, 32, 24)
+    label[:, :, 28:, 20:] = 255
+    valid = (label != 255).numpy()
+    background = torch.where(label == 255, 255, 1 - label).flip(-1)
+    kept = (background != 255).numpy()
+    batch = samples(label)
+    for sample, mask in zip(batch, background, strict=True):
+        sample.set_metainfo({'background_mask': mask[0].numpy()})
+    decoder = head().eval()
+    sid = SIDHead(8, (6, 5, 4, 3), background_target='stored').eval()
+    inputs = features(sizes=[*SIZES, (4, 3), (4, 3), (4, 3)])
+    decoder_losses, sid_losses = decoder.loss(inputs, batch, {}), sid.loss(inputs, batch, {})
+
+    logits = decoder(inputs)
+    assert logits.shape == label.shape  # no resize between logits and loss
+    expected = bce_dice(logits, label, valid)
+    assert decoder_losses['loss_mask'].item() == pytest.approx(expected, rel=1e-5)
+    pred, truth = logits.detach().numpy()[valid] > 0, label.numpy()[valid] > 0.5
+    dice = 2 * (pred & truth).sum() / (pred.sum() + truth.sum())
+    assert decoder_losses['dice'].item() == pytest.approx(dice, rel=1e-6)
+
+    fg, bg, uc = sid(inputs)
+    assert fg.shape == label.shape
+    areas = [torch.sigmoid(x.detach()).numpy() for x in (fg, bg, uc)]
+    shares = [sum(one[ok].mean() for one, ok in zip(a, valid, strict=True)) for a in areas]
+    betas = [min(10, 1 / np.tanh(share)) for share in shares]
+    assert sid_losses['loss_fg'].item() == pytest.approx(
+        betas[0] * bce_dice(fg, label, valid), rel=1e-5
+    )
+    assert sid_losses['loss_bg'].item() == pytest.approx(
+        betas[1] * bce_dice(bg, background, kept), rel=1e-5
+    )
+    a, b, c = (area[valid] for area in areas)
+    assert sid_losses['loss_comp'].item() == pytest.approx((a * b + a * c + b * c).mean(), rel=1e-5)
+    total = decoder_losses['loss_mask'] + sum(v for k, v in sid_losses.items() if 'loss' in k)
+    total.backward()
+    for module in (decoder, sid):
+        assert not [n for n, p in module.named_parameters() if p.grad is None]
+
+
+def test_soft_labels_the_heads_refuse():
+    x = [*features(), *features(sizes=SIZES[-1:] * 3)]
+    grey = torch.full((2, 1, 8, 8), 128.0)
+    for module in (head(), SIDHead(8, (4,))):
+        with pytest.raises(ValueError, match=r'or be 255 .* got also \[128.0\]: put SoftMask'):
+            module.loss(x, samples(grey), {})
+    with pytest.raises(ValueError, match='need two classes, got num_classes=3'):
+        head(num_classes=3).loss(x, samples(grey / 255), {})
+
+
+@pytest.mark.parametrize(
+    ('label', 'stored', 'message'),
+    [
+        (torch.zeros(8, 8).long(), np.zeros((8, 8), np.float32), 'soft, the mask is not'),
+        (torch.zeros(8, 8), np.zeros((9, 9), np.float32), r'\(8, 8\).*got \[\(9, 9\), None\]'),
+        (torch.zeros(8, 8), np.full((8, 8), 1.5, np.float32), r'got also \[1.5\]'),
+        (torch.zeros(8, 8), np.full((8, 8), 200, np.uint8), r'got also \[200\]'),
+    ],
+)
+def test_stored_masks_that_do_not_fit(label, stored, message):
+    batch = samples(label.expand(2, 1, 8, 8))
+    for sample in batch[: 1 if stored.shape == (9, 9) else 2]:
+        sample.set_metainfo({'background_mask': stored})
+    module = SIDHead(8, (4,), background_target='stored')
+    with pytest.raises(ValueError, match=message):
+        module.loss(features(sizes=[*SIZES, *SIZES[-1:] * 3]), batch, {})
+
+
+def test_a_hard_stored_mask_goes_with_soft_labels():
+    label, module = torch.rand(2, 1, 8, 8), SIDHead(8, (6,), background_target='stored').eval()
+    x, values = features(sizes=[*SIZES, *[(8, 8)] * 3]), []
+    for dtype in (np.uint8, np.float32):
+        batch = samples(label)
+        for sample in batch:
+            sample.set_metainfo({'background_mask': np.eye(8, dtype=dtype)})
+        values.append(module.loss(x, batch, {})['loss_bg'].item())
+    assert values[0] == values[1]

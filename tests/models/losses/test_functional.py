@@ -189,6 +189,82 @@ def test_unbinarised_labels_are_refused():
         F.check_labels(torch.tensor([0, 1, 7, 255]), 2)
 
 
+# ------------------------------------------------------------------------------ soft labels
+
+
+def test_soft_labels_by_hand():
+    label = torch.tensor([[[0.25, 1.0, 255.0]]])
+    logits = torch.tensor([[[[logit(0.8), logit(0.4), 40.0]]]], dtype=torch.float64)
+    bce = -(0.25 * math.log(0.8) + 0.75 * math.log(0.2) + math.log(0.4)) / 2
+    dice = 1 - (2 * (0.8 * 0.25 + 0.4) + 1) / (0.8 + 0.4 + 0.25 + 1 + 1)
+    assert BCEDiceLoss()(logits, label).item() == pytest.approx(bce + dice, rel=1e-6)
+    target, valid = F.binary_target(label)
+    assert (target.dtype, valid.dtype) == (torch.float32, torch.float32)
+    assert target.tolist() == [[[[0.25, 1.0, 0.0]]]]
+    assert valid.tolist() == [[[[1.0, 1.0, 0.0]]]]
+    half = torch.full_like(label, 0.5)
+    assert F.binary_target(label, weight=half)[1].tolist() == [[[[0.5, 0.5, 0.0]]]]
+
+
+def test_hard_labels_as_floats_cost_the_same():
+    label = torch.tensor([[[1, 0, 1, 255]], [[0, 0, 1, 1]]])
+    logits = [torch.randn(2, 1, 1, 4, requires_grad=True) for _ in range(4)]
+
+    def total(label):
+        terms = SIDLoss()(*logits[:3], label, 1 - label.clamp(max=1))
+        value = BCEDiceLoss()(logits[3], label) + sum(terms.values())
+        return value, torch.autograd.grad(value, logits)
+
+    (whole, whole_grads), (soft, soft_grads) = total(label), total(label.float())
+    assert torch.equal(whole, soft)
+    assert all(map(torch.equal, whole_grads, soft_grads))
+
+
+def test_sid_loss_with_soft_targets_by_hand():
+    label, background = torch.tensor([[[0.75, 0.0]]]), torch.tensor([[[0.5, 255.0]]])
+    fg = torch.tensor([[[[logit(0.9), logit(0.2)]]]], dtype=torch.float64)
+    terms = SIDLoss()(fg, -fg, fg, label, background)
+    one = -(0.75 * math.log(0.9) + 0.25 * math.log(0.1) + math.log(0.8)) / 2
+    one += 1 - (2 * 0.9 * 0.75 + 1) / (0.9 + 0.2 + 0.75 + 1)
+    other = -(0.5 * math.log(0.1) + 0.5 * math.log(0.9)) + 1 - (2 * 0.1 * 0.5 + 1) / (0.1 + 0.5 + 1)
+    assert terms['loss_fg'].item() == pytest.approx(one / math.tanh(0.55), rel=1e-6)
+    assert terms['loss_bg'].item() == pytest.approx(other / math.tanh(0.45), rel=1e-6)
+    opposite = SIDLoss()(fg, -fg, fg, label)['loss_bg'].item()
+    stored = SIDLoss()(fg, -fg, fg, label, 1 - label)['loss_bg'].item()
+    assert opposite == pytest.approx(stored, rel=1e-9)
+
+
+@pytest.mark.parametrize('value', [0.0, 0.5, 255.0])
+def test_extreme_soft_masks_give_finite_gradients(value):
+    logits = [torch.randn(2, 1, 5, 5, requires_grad=True) for _ in range(3)]
+    terms = SIDLoss(**OFFICIAL)(*logits, torch.full((2, 5, 5), value))
+    sum(v for k, v in terms.items() if 'loss' in k).backward()
+    for x in logits:
+        assert torch.isfinite(x.grad).all()
+        assert (x.grad.abs().max() == 0) == (value == 255)
+
+
+def test_logged_dice_cuts_soft_labels_at_half():
+    logits = torch.tensor([[[[1.0, 1.0, -1.0, 1.0, 1.0]]]])
+    label = torch.tensor([[[0.6, 0.5, 0.9, 255.0, 0.1]]])  # foreground: the first and the third
+    assert F.binary_dice(logits, label).item() == pytest.approx(2 * 1 / (3 + 2))
+    assert F.binary_dice(-logits.abs(), torch.full_like(label, 0.5)).item() == 1
+
+
+def test_soft_labels_pass_and_wrong_ones_are_named():
+    label = torch.tensor([[[0.0, 0.25, 1.0, 255.0]]])
+    F.check_labels(label, 2)
+    assert F.foreground_labels(label, (1,)) is label
+    with pytest.raises(ValueError, match=r'foreground of soft labels is class 1, got \(0, 1\)'):
+        F.foreground_labels(label, (0, 1))
+    with pytest.raises(ValueError, match=r'float32\) need two classes, got num_classes=3'):
+        F.check_labels(label, 3)
+    for wrong in (-0.5, 1.5, 254.0, math.nan):
+        with pytest.raises(ValueError, match=rf'in \[0, 1\] or be 255 .* got also \[{wrong}\]'):
+            F.check_labels(torch.tensor([0.5, wrong]), 2)
+    F.check_labels(torch.tensor([0.5, -1.0]), 2, ignore_index=-1)
+
+
 @pytest.mark.parametrize(
     ('loss', 'options', 'message'),
     [

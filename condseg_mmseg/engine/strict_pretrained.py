@@ -1,0 +1,262 @@
+"""Starts a module from a checkpoint, and stops unless every weight of it was found there."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import barrier, get_dist_info
+from mmengine.logging import print_log
+from mmengine.model import update_init_info
+from mmseg.registry import WEIGHT_INITIALIZERS
+from torch import Tensor, nn
+
+_URL = ('http://', 'https://')
+_HOW_TO_START = """\
+Stage 2 starts from the encoder that stage 1 trained. To train both stages:
+  python tools/train_two_stages.py STAGE1_CONFIG STAGE2_CONFIG
+Where stage 1 is trained already, name its checkpoint or working directory:
+  --cfg-options model.backbone.init_cfg.checkpoint=FILE
+To start without stage 1, from random weights or from a file of ImageNet weights:
+  --cfg-options model.backbone.init_cfg=None
+  --cfg-options model.backbone.init_cfg.checkpoint=FILE model.backbone.init_cfg.prefix=None \
+model.backbone.init_cfg.allow_unexpected=True"""
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a checkpoint of mmengine was written to its end.
+
+    mmengine writes in place, so that a killed run may leave a truncated file. What ``torch.save``
+    writes is a zip archive, whose directory comes last.
+
+    Args:
+        path: A file, or one that is not there.
+    """
+    return zipfile.is_zipfile(path)
+
+
+def best_checkpoint(work_dir: str | Path) -> Path:
+    """Find the best checkpoint in a working directory of mmengine.
+
+    Args:
+        work_dir: Directory with ``best_*.pth``, which ``CheckpointHook(save_best=...)`` leaves.
+
+    Returns:
+        The newest one that is whole; there are several where several scores are watched.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = sorted(Path(work_dir).glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
+    whole = [path for path in found if is_whole(path)]
+    if whole:
+        return whole[-1]
+    state = f'only truncated ones ({_some(p.name for p in found)})' if found else 'none'
+    raise ValueError(
+        f'{work_dir}: no best checkpoint to start from: there is {state}. A run leaves best_*.pth '
+        'once a validation is over, if its CheckpointHook has save_best; or give a checkpoint file'
+    )
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class StrictPretrained:
+    """Initialise a module from a checkpoint that must hold all of it.
+
+    mmengine's ``Pretrained`` loads what it happens to find: a checkpoint that matches nothing
+    passes in silence. This one loads everything or stops, with the lists of what does not fit. It
+    is how stage 2 starts from the encoder of stage 1, BatchNorm statistics included (paper, section
+    "Overall Architecture"; method section 6)::
+
+        backbone = dict(
+            init_cfg=dict(
+                type='StrictPretrained',
+                checkpoint='work_dirs/condseg-stage1_...',
+                prefix='backbone.',
+            )
+        )
+
+    mmengine initialises weights in training only: testing and inference do not read the file.
+
+    Args:
+        checkpoint: A file, an ``http(s)`` address, or a working directory of mmengine, of which the
+            best checkpoint is taken (:func:`best_checkpoint`). Relative to the current directory.
+        prefix: What the names of this module's weights begin with in the checkpoint, 'backbone.'
+            for the encoder of a segmentor. Default None: the checkpoint is of the module itself.
+        buffers: Whether the buffers, that is BatchNorm's statistics, are loaded too. False is what
+            the released code does (method section 7, row d). Default True.
+        allow_unexpected: Whether the checkpoint may hold more under ``prefix`` than the module has,
+            as the classifier of ImageNet weights. Default False: the first layers of a deeper
+            network would fit in silence.
+        map_location: Where the tensors are loaded to. Default 'cpu'.
+
+    Raises:
+        FileNotFoundError: ``checkpoint`` is not there.
+        ValueError: It is truncated or refused by the safe load; weights are missing, of another
+            shape, not finite or left over; or another initialisation would follow this one.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        prefix: str | None = None,
+        buffers: bool = True,
+        allow_unexpected: bool = False,
+        map_location: str | torch.device = 'cpu',
+    ) -> None:
+        self.checkpoint = str(checkpoint)
+        self.prefix = f'{prefix.rstrip(".")}.' if prefix else ''
+        self.buffers = buffers
+        self.allow_unexpected = allow_unexpected
+        self.map_location = map_location
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load ``module`` from the checkpoint."""
+        _check_is_last(module)
+        source, weights = self._load()
+        loaded = self._select(module, source, weights)
+        module.load_state_dict(loaded, strict=False)
+        # mmengine initialises the children after this, and would undo it. It does not where they
+        # say that they are done.
+        for child in module.modules():
+            if child is not module and hasattr(child, 'init_weights'):
+                child.is_init = True
+        parameters = sum(name in loaded for name, _ in module.named_parameters())
+        print_log(
+            f'{type(module).__name__}: {parameters} parameters and {len(loaded) - parameters} '
+            f'buffers from {f"{self.prefix}* of " if self.prefix else ""}{source}',
+            logger='current',
+        )
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=f'StrictPretrained: {source}')
+
+    def _load(self) -> tuple[str, dict[str, Tensor]]:
+        """Returns the file, or the address, and the state dict in it."""
+        if self.checkpoint.startswith(_URL):
+            source = self.checkpoint
+            content = _from_url(source, self.map_location)
+        else:
+            path = Path(self.checkpoint).expanduser()
+            if path.is_dir():
+                path = best_checkpoint(path)
+            elif not path.is_file():
+                raise FileNotFoundError(
+                    f'{self.checkpoint} does not exist (looked for it in {Path.cwd()}).\n'
+                    + _HOW_TO_START
+                )
+            source = str(path)
+            content = _from_file(path, self.map_location)
+        weights = content.get('state_dict', content) if isinstance(content, dict) else None
+        if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
+            raise ValueError(f'{source} holds no state dict but a {type(content).__name__}')
+        return source, weights
+
+    def _select(
+        self, module: nn.Module, source: str, weights: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns what is to be loaded, or raises with all that does not fit."""
+        given = {
+            key[len(self.prefix) :]: value
+            for key, value in weights.items()
+            if key.startswith(self.prefix)
+        }
+        if not given:
+            begins = sorted({key.partition('.')[0] + '.' for key in weights})
+            raise ValueError(
+                f'{source}: no name begins with {self.prefix!r}; they begin with {_some(begins)}'
+            )
+        own = module.state_dict()
+        wanted = set(own) if self.buffers else {name for name, _ in module.named_parameters()}
+        shapes = [
+            f'{name} ({_shape(given[name])} instead of {_shape(own[name])})'
+            for name in own
+            if name in wanted and name in given and _shape(given[name]) != _shape(own[name])
+        ]
+        problems = {
+            # the counter is younger than many a file, and nothing reads it but momentum=None
+            'missing': [
+                name
+                for name in own
+                if name in wanted and name not in given and not name.endswith('num_batches_tracked')
+            ],
+            'of another shape': shapes,
+            'left over': [] if self.allow_unexpected else [n for n in given if n not in own],
+        }
+        found = [f'  {len(v)} {what}: {_some(v)}' for what, v in problems.items() if v]
+        if found:
+            raise ValueError(
+                f'{source} does not fit {type(module).__name__}'
+                + (f' (names under {self.prefix!r})' if self.prefix else '')
+                + ':\n'
+                + '\n'.join(found)
+            )
+        chosen = {name: given[name] for name in own if name in wanted and name in given}
+        bad = [
+            name for name, value in chosen.items() if not torch.as_tensor(value).isfinite().all()
+        ]
+        if bad:
+            raise ValueError(f'{source}: not finite: {_some(bad)}; its training has diverged')
+        return chosen
+
+
+def _from_file(path: Path, map_location: Any) -> Any:
+    """Load safely: mmengine's own loader of the forks runs what the file says if that fails."""
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # of many kinds, depending on where a truncated file ends
+        reason = (str(error).splitlines() or [''])[0]
+        raise ValueError(
+            f'{path} cannot be read as a checkpoint of tensors: it is truncated, or holds what '
+            f'the safe load of torch refuses ({type(error).__name__}: {reason})'
+        ) from error
+
+
+def _from_url(url: str, map_location: Any) -> Any:
+    """Load safely through torch's cache; other processes wait until the first has the file."""
+
+    def load() -> Any:
+        try:
+            return torch.hub.load_state_dict_from_url(
+                url, map_location=map_location, progress=False, weights_only=True
+            )
+        except Exception as error:
+            raise ValueError(
+                f'{url} cannot be loaded: {type(error).__name__}: {error}; without internet, give '
+                'the file instead'
+            ) from error
+
+    if get_dist_info()[0] == 0:
+        content = load()
+        barrier()
+    else:
+        barrier()
+        content = load()
+    return content
+
+
+def _check_is_last(module: nn.Module) -> None:
+    """Refuse a list of ``init_cfg`` in which something follows that would write over the load."""
+    configs = getattr(module, 'init_cfg', None)
+    if not isinstance(configs, (list, tuple)):
+        return
+    types = [str(config.get('type')) for config in configs]
+    ours = [i for i, name in enumerate(types) if name.rpartition('.')[2] == 'StrictPretrained']
+    if ours and (ours[0] != len(types) - 1 or 'Pretrained' in types):
+        raise ValueError(
+            f'init_cfg of {type(module).__name__} has the types {", ".join(types)}: '
+            'StrictPretrained must be the last and the only one that loads, or what it loads is '
+            'written over'
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, 'shape', ()))
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first ten names, and how many more there are."""
+    names = list(names)
+    more = f' and {len(names) - 10} more' if len(names) > 10 else ''
+    return ', '.join(names[:10]) + more
