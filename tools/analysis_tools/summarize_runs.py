@@ -91,8 +91,12 @@ def find_config(work_dir: Path) -> Path:
     return found[0]
 
 
-def count_parameters(config: Path) -> float:
-    """Millions of parameters of the model of a config, those of training-only parts included."""
+def build_model(config):
+    """Build the segmentor of a config, without loading any weights.
+
+    Args:
+        config: mmengine's ``Config``, or the path of one.
+    """
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
@@ -100,7 +104,18 @@ def count_parameters(config: Path) -> float:
     import condseg_mmseg  # noqa: F401
 
     init_default_scope('mmseg')
-    model = MODELS.build(Config.fromfile(config).model)
+    if not isinstance(config, Config):
+        config = Config.fromfile(config)
+    return MODELS.build(config.model)
+
+
+def count_parameters(config) -> float:
+    """Millions of parameters of the model of a config, those of training-only parts included.
+
+    Args:
+        config: mmengine's ``Config``, or the path of one.
+    """
+    model = build_model(config)
     return round(sum(p.numel() for p in model.parameters()) / 1e6, 2)
 
 
@@ -122,16 +137,16 @@ def table(summary: dict) -> str:
     return '\n'.join(lines)
 
 
-def replace_table(text: str, new: str) -> str:
+def replace_table(text: str, new: str, start: str = START, end: str = END) -> str:
     """Replace what stands between the two markers.
 
     Raises:
         ValueError: A marker is missing.
     """
-    if START not in text or END not in text:
-        raise ValueError(f'the lines {START} and {END} are missing')
-    head, _, rest = text.partition(START)
-    return f'{head}{START}\n{new}\n{END}{rest.partition(END)[2]}'
+    head, found, rest = text.partition(start)
+    if not found or end not in rest:
+        raise ValueError(f'the lines {start} and {end} are missing')
+    return f'{head}{start}\n{new}\n{end}{rest.partition(end)[2]}'
 
 
 def main(argv: list[str] | None = None) -> None:
