@@ -2,6 +2,8 @@
 
 from .background_mask import KeepBackgroundMask
 from .binary_medical import BinaryMedicalDataset, DatasetFilesError
+from .native_augmentation import RandomRotateReflect
+from .soft_mask import PackSoftSegInputs, ResizeWithSoftMask, SoftMask
 from .transforms import BinarizeMask, ScoreAtInputSize
 
 __all__ = [
@@ -9,5 +11,9 @@ __all__ = [
     'BinaryMedicalDataset',
     'DatasetFilesError',
     'KeepBackgroundMask',
+    'PackSoftSegInputs',
+    'RandomRotateReflect',
+    'ResizeWithSoftMask',
     'ScoreAtInputSize',
+    'SoftMask',
 ]

@@ -4,94 +4,47 @@ from __future__ import annotations
 
 import warnings
 
-import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-IGNORE = 255
-"""Label that mmseg leaves out of losses and scores."""
+from .mask_values import IGNORE, channel_max, highest_value, mask_scale, suspicion, to_grey
 
 _CHECKED: set[tuple] = set()  # masks whose values this process has looked at
-
-
-def to_grey(mask: np.ndarray) -> np.ndarray:
-    """Reduce a decoded mask to one channel.
-
-    Args:
-        mask: Shape (H, W), or (H, W, C) in the order of OpenCV: grey + alpha (C = 2), BGR (3) or
-            BGRA (4). Alpha is dropped.
-
-    Returns:
-        np.ndarray: The luminance, shape (H, W), uint8.
-
-    Raises:
-        ValueError: If ``mask`` has any other shape.
-    """
-    if mask.ndim == 2:
-        return mask
-    if mask.ndim == 3 and mask.shape[2] in (1, 2):
-        return np.ascontiguousarray(mask[..., 0])
-    if mask.ndim == 3 and mask.shape[2] in (3, 4):
-        return cv2.cvtColor(np.ascontiguousarray(mask[..., :3]), cv2.COLOR_BGR2GRAY)
-    raise ValueError(f'a mask has shape (H, W) or (H, W, 1..4), got {mask.shape}')
-
-
-def suspicion(values: np.ndarray, threshold: int | None) -> str:
-    """Say why the values of a mask do not look as the chosen mode expects them.
-
-    Measured on the real sets: Kvasir-SEG (JPEG) has no pixel in 32..223, at most 0.5 % at any one
-    value of 1..254 and 16 or more distinct values; GlaS has labels 0..32.
-
-    Args:
-        values: Grey mask, shape (H, W), uint8.
-        threshold: Cut of the threshold mode, or None for the mode ``nonzero``.
-
-    Returns:
-        str: One sentence with the remedy, or an empty string.
-    """
-    hist = np.bincount(values.ravel(), minlength=256)
-    total, present = hist.sum(), np.flatnonzero(hist)
-    if total == 0 or present[-1] == 0:
-        return ''
-    if threshold is not None:
-        if present[-1] <= threshold:
-            return (
-                f'its highest value is {present[-1]}, so no pixel is foreground at '
-                f"threshold {threshold}; for a label mask use BinarizeMask(mode='nonzero')"
-            )
-        low = 1 + int(hist[1:32].argmax())
-        if min(hist[0], hist[low]) > 0.05 * total:
-            return (
-                f'{100 * hist[low] / total:.0f} % of its pixels are exactly {low}, like a '
-                "label; for a label mask use BinarizeMask(mode='nonzero')"
-            )
-        grey = hist[32:224].sum() / total
-        if grey > 0.1:
-            return (
-                f'{100 * grey:.0f} % of its pixels are neither near 0 nor near 255; is it a mask?'
-            )
-        return ''
-    soft = np.count_nonzero(hist[32:255])
-    if soft >= 4 and hist[224:].sum() >= 0.5 * hist[1:].sum():
-        return (
-            f'it has {len(present)} grey values, most of them near 255, like a JPEG or a '
-            'soft mask; use BinarizeMask(threshold=127)'
-        )
-    pairs = (values[:, 1:] > 0) & (values[:, :-1] > 0)
-    equal = (values[:, 1:] == values[:, :-1])[pairs]
-    if len(present) > 64 and equal.size and equal.mean() < 0.75:
-        return f'it has {len(present)} values without areas of one label; is it a mask?'
-    return ''
 
 
 def _size(mask: np.ndarray) -> str:
     return f'{mask.shape[1]} x {mask.shape[0]}'
 
 
-def _name(results: dict) -> str:
+def sample_name(results: dict) -> str:
+    """Return the mask file of a sample, or its image, for messages."""
     return str(results.get('seg_map_path') or results.get('img_path') or '<array>')
+
+
+def require_file_values(results: dict, transform: str) -> None:
+    """Refuse a mask that holds labels already, or whose size is not its image's.
+
+    Args:
+        results: With ``gt_seg_map``, (H, W) or (H, W, C), and ``ori_shape``.
+        transform: Name of the transform that needs the values of the file.
+
+    Raises:
+        ValueError: Naming the file and what is wrong.
+    """
+    if results.get('mask_binarized'):
+        raise ValueError(
+            f'{sample_name(results)}: the mask has been binarised already; '
+            f'{transform} may stand in a pipeline once, and BinarizeMask and SoftMask exclude each '
+            'other'
+        )
+    mask, (height, width) = results['gt_seg_map'], results['ori_shape'][:2]
+    if mask.shape[:2] != (height, width):
+        raise ValueError(
+            f'{sample_name(results)}: the mask is {_size(mask)}, its image is {width} x {height}; '
+            f'they must agree, and {transform} must come before the mask is resized'
+        )
 
 
 @TRANSFORMS.register_module()
@@ -106,28 +59,34 @@ class BinarizeMask(BaseTransform):
 
     Args:
         threshold: A pixel is foreground where its luminance is greater. Default 127 in the
-            threshold mode; may not be given with ``mode='nonzero'``.
+            threshold mode; may not be given with another mode.
         mode: ``'threshold'`` for masks of 0 and 255, with JPEG noise or without, or
             ``'nonzero'`` for label masks (palette indices, instances): any value above 0 in any
-            channel is foreground. Default ``'threshold'``.
+            channel is foreground. ``'auto'`` for folders of 0/1 and 0/255 masks, told apart file by
+            file: where no value exceeds 1 the mask is 0/1, an empty one too; else it must look
+            like 0/255 (JPEG noise allowed) and is cut at > 127; the rest is an error. Default
+            ``'threshold'``.
         ignore_index: Value in the file that becomes 255; with colour masks it has to hold in
-            every channel. Default None: nothing is ignored.
+            every channel. Not behind a bilinear resize. Default None: nothing is ignored.
 
     Raises:
         ValueError: At construction for an unknown mode or a threshold outside 0..254; at run
-            time for a mask whose size is not the image's, or one that is binary already.
+            time for a mask whose size is not the image's, or one that is binary already; in the
+            mode ``'auto'`` for a mask that is neither 0/1 nor 0/255: labels, or nothing but
+            noise above 1, which cannot be told from labels.
 
     Warns:
-        UserWarning: Once per file and process, where the values fit the mode badly.
+        UserWarning: Once per file and process, where the values fit the mode badly; ``'auto'``
+            raises instead, every time.
     """
 
     def __init__(
         self, threshold: int | None = None, mode: str = 'threshold', ignore_index: int | None = None
     ) -> None:
-        if mode not in ('threshold', 'nonzero'):
-            raise ValueError(f"mode must be 'threshold' or 'nonzero', got {mode!r}")
-        if mode == 'nonzero' and threshold is not None:
-            raise ValueError(f"mode='nonzero' takes no threshold, got {threshold!r}")
+        if mode not in ('threshold', 'nonzero', 'auto'):
+            raise ValueError(f"mode must be 'threshold', 'nonzero' or 'auto', got {mode!r}")
+        if mode != 'threshold' and threshold is not None:
+            raise ValueError(f'mode={mode!r} takes no threshold, got {threshold!r}')
         if mode == 'threshold':
             threshold = 127 if threshold is None else threshold
             if not 0 <= threshold <= 254:
@@ -135,7 +94,7 @@ class BinarizeMask(BaseTransform):
         if ignore_index is not None:
             if not 0 <= ignore_index <= 255:
                 raise ValueError(f'ignore_index must lie in 0..255, got {ignore_index!r}')
-            if mode == 'threshold' and ignore_index == 255:
+            if mode != 'nonzero' and ignore_index == 255:
                 raise ValueError(
                     'ignore_index=255 would ignore the foreground of a 0/255 mask; '
                     "it goes with mode='nonzero' only"
@@ -149,48 +108,63 @@ class BinarizeMask(BaseTransform):
         mask = results.get('gt_seg_map')
         if mask is None:
             return results
-        if results.get('mask_binarized'):
+        require_file_values(results, 'BinarizeMask')
+        bilinear = results.get('mask_interpolation') == 'bilinear'
+        if bilinear and (self.mode == 'nonzero' or self.ignore_index is not None):
             raise ValueError(
-                f'{_name(results)}: the mask has been binarised already; '
-                'BinarizeMask may stand in a pipeline once'
+                f'{sample_name(results)}: labels and ignored values cannot be resized bilinearly; '
+                "use ScoreAtInputSize(mask_interpolation='nearest')"
             )
-        height, width = results['ori_shape'][:2]
-        if mask.shape[:2] != (height, width):
-            raise ValueError(
-                f'{_name(results)}: the mask is {_size(mask)}, its image is {width} x {height}; '
-                'they must agree, and BinarizeMask must come before the mask is resized'
-            )
-        if self.mode == 'nonzero':
-            if results.get('mask_interpolation') == 'bilinear':
-                raise ValueError(
-                    f'{_name(results)}: labels cannot be resized bilinearly; use '
-                    "ScoreAtInputSize(mask_interpolation='nearest')"
-                )
-            # Luminance would round a dark label colour to 0, so the largest channel decides.
-            grey = to_grey(mask) if mask.ndim == 2 or mask.shape[2] < 3 else mask[..., :3].max(2)
-            binary = (grey > 0).astype(np.uint8)
+        # What the file holds: small objects may be gone from the mask at the input size.
+        loaded = results.pop('mask_as_loaded', mask)
+        if self.ignore_index is None:
+            binary = self._foreground(mask, loaded, bilinear, results)
         else:
-            grey = to_grey(mask)
-            binary = (grey > self.threshold).astype(np.uint8)
-        if self.ignore_index is not None:
-            colour = mask if mask.ndim == 2 else mask[..., : (1 if mask.shape[2] < 3 else 3)]
-            ignored = colour == self.ignore_index
-            ignored = ignored if ignored.ndim == 2 else ignored.all(2)
-            binary[ignored] = IGNORE
-            grey = np.where(ignored, 0, grey).astype(np.uint8)
-        self._look_at(grey, results)
+            ignored, resized = self._ignored(loaded), self._ignored(mask)
+            kept = self._without(mask, resized)
+            binary = self._foreground(kept, self._without(loaded, ignored), bilinear, results)
+            binary[resized] = IGNORE
         results['gt_seg_map'] = binary
         results['mask_binarized'] = True
         return results
 
+    def _ignored(self, mask: np.ndarray) -> np.ndarray:
+        colour = mask if mask.ndim == 2 else mask[..., : (1 if mask.shape[2] < 3 else 3)]
+        ignored = colour == self.ignore_index
+        return ignored if ignored.ndim == 2 else ignored.all(2)
+
+    @staticmethod
+    def _without(mask: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+        return np.where(ignored if mask.ndim == 2 else ignored[..., None], 0, mask).astype(np.uint8)
+
+    def _foreground(
+        self, mask: np.ndarray, loaded: np.ndarray, bilinear: bool, results: dict
+    ) -> np.ndarray:
+        """Cut ``mask``, given the values of its file and how it was resized; uint8 0/1."""
+        if self.mode == 'auto':
+            name = sample_name(results)
+            zero_one = mask_scale(loaded, '' if name == '<array>' else name) == 1
+            # ScoreAtInputSize scales 0/1 to 0/255 before it resizes bilinearly.
+            cut = channel_max(mask) > 0 if zero_one and not bilinear else to_grey(mask) > 127
+            return cut.astype(np.uint8)
+        # Luminance would round a dark label colour to 0, so the largest channel decides.
+        values = channel_max if self.mode == 'nonzero' else to_grey
+        self._look_at(values(loaded), results)
+        if self.mode == 'nonzero':
+            return (values(mask) > 0).astype(np.uint8)
+        threshold = self.threshold
+        if bilinear and highest_value(loaded) <= 1:  # scaled, see above
+            threshold = 127 if threshold == 0 else 255
+        return (values(mask) > threshold).astype(np.uint8)
+
     def _look_at(self, grey: np.ndarray, results: dict) -> None:
-        key = (_name(results), self.mode, self.threshold)
+        key = (sample_name(results), self.mode, self.threshold)
         if key in _CHECKED:
             return
         _CHECKED.add(key)
         reason = suspicion(grey, self.threshold)
         if reason:
-            warnings.warn(f'{_name(results)}: {reason}', UserWarning, stacklevel=2)
+            warnings.warn(f'{sample_name(results)}: {reason}', UserWarning, stacklevel=2)
 
     def __repr__(self) -> str:
         """Return the constructor call."""
@@ -218,12 +192,14 @@ class ScoreAtInputSize(BaseTransform):
     prediction at the size of the image.
 
     Required keys: ``ori_shape``, ``img_shape``, ``gt_seg_map``. Modified keys: ``ori_shape``,
-    ``gt_seg_map``.
+    ``gt_seg_map``. Added keys: ``mask_interpolation`` and, for ``BinarizeMask``,
+    ``mask_as_loaded``.
 
     Args:
         mask_interpolation: ``'nearest'`` (default; the same before or after the cut to 0/1) or
             ``'bilinear'``, which resizes the grey mask before it is cut, as the released code
-            does when it scores. Only for 0/255 masks.
+            does when it scores. Only for 0/1 and 0/255 masks; the former are scaled to the latter
+            first, so that both give the same.
 
     Raises:
         ValueError: At construction for an unknown interpolation; at run time for a mask whose
@@ -247,24 +223,27 @@ class ScoreAtInputSize(BaseTransform):
         bilinear = self.mask_interpolation == 'bilinear'
         if bilinear and results.get('mask_binarized'):
             raise ValueError(
-                f"{_name(results)}: mask_interpolation='bilinear' needs the grey "
+                f"{sample_name(results)}: mask_interpolation='bilinear' needs the grey "
                 'mask; put BinarizeMask after ScoreAtInputSize'
             )
         original = tuple(results['ori_shape'][:2])
         target = tuple(results['img_shape'][:2])
         if mask.shape[:2] == original:
+            if not results.get('mask_binarized'):
+                results['mask_as_loaded'] = mask
             if bilinear:
-                mask = to_grey(mask)
+                zero_one = highest_value(mask) <= 1
+                mask = 255 * channel_max(mask) if zero_one else to_grey(mask)
             if original != target:
                 mask = mmcv.imresize(mask, target[::-1], interpolation=self.mask_interpolation)
         elif mask.shape[:2] != target:
             raise ValueError(
-                f'{_name(results)}: the mask is {_size(mask)}, its image is '
+                f'{sample_name(results)}: the mask is {_size(mask)}, its image is '
                 f'{original[1]} x {original[0]}; they must agree'
             )
         elif bilinear:
             raise ValueError(
-                f"{_name(results)}: mask_interpolation='bilinear' needs the mask at "
+                f"{sample_name(results)}: mask_interpolation='bilinear' needs the mask at "
                 'its own size; put LoadAnnotations after Resize'
             )
         results['gt_seg_map'] = mask
@@ -283,7 +262,7 @@ class ScoreAtInputSize(BaseTransform):
         padded = tuple(results['pad_shape'][:2])
         if padded != (height, width):
             raise ValueError(
-                f'{_name(results)}: Pad has enlarged the image from {width} x {height} to '
+                f'{sample_name(results)}: Pad has enlarged the image from {width} x {height} to '
                 f'{padded[1]} x {padded[0]}, and the mask would be stretched over the padding; '
                 'LoadAnnotations and ScoreAtInputSize must come before Pad. In a test pipeline '
                 'leave the padding to the data preprocessor, test_cfg=dict(size=...)'

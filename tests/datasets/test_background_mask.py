@@ -5,7 +5,7 @@ import pytest
 from mmcv.transforms import Compose
 from mmseg.datasets.transforms import PackSegInputs, RandomFlip
 
-from condseg_mmseg.datasets import KeepBackgroundMask
+from condseg_mmseg.datasets import KeepBackgroundMask, ResizeWithSoftMask
 
 
 def sample():
@@ -34,5 +34,40 @@ def test_later_flips_move_the_mask_but_not_the_stored_one():
 
 def test_grey_masks_are_refused():
     grey = sample() | {'gt_seg_map': np.array([[0, 254]], np.uint8)}
-    with pytest.raises(ValueError, match=r'x.png: the mask is not 0/1 yet, put BinarizeMask'):
+    with pytest.raises(ValueError, match=r'x.png: the mask is not 0/1 yet, put BinarizeMask or S'):
         KeepBackgroundMask()(grey)
+    for wrong in (-0.5, 1.5, np.nan):
+        grey['gt_seg_map'] = np.array([[0, wrong]], np.float32)
+        with pytest.raises(ValueError, match='put BinarizeMask or SoftMask before'):
+            KeepBackgroundMask()(grey)
+
+
+def test_soft_masks_are_kept_soft():
+    mask = np.array([[0.25, 1, 255], [0, 0.5, 0.75]], np.float32)
+    kept = KeepBackgroundMask()(sample() | {'gt_seg_map': mask})['background_mask']
+    assert kept.dtype == np.float32
+    assert kept.tolist() == [[0.75, 0, 255], [1, 0.5, 0.25]]
+
+
+@pytest.mark.parametrize('soft', [False, True], ids=['classes', 'soft'])
+def test_before_or_behind_the_resize(soft):
+    """Either way the complement of the unflipped mask at the input size."""
+    rng = np.random.default_rng(0)
+    mask = np.kron(rng.integers(0, 2, (5, 7)), np.ones((6, 6)))
+    mask = (np.clip(mask, 0.2, 0.8) if soft else mask).astype(np.float32 if soft else np.uint8)
+    flip = RandomFlip(prob=1.0, direction='horizontal')
+    resize = ResizeWithSoftMask(scale=(17, 13))
+
+    def run(*transforms):
+        results = {'img': np.zeros((30, 42, 3), np.uint8), 'gt_seg_map': mask.copy()}
+        return Compose(transforms)(results | {'seg_fields': ['gt_seg_map'], 'img_shape': (30, 42)})
+
+    plain = run(resize)['gt_seg_map']
+    before = run(KeepBackgroundMask(), flip, resize)
+    behind = run(resize, KeepBackgroundMask(), flip)
+    for results in (before, behind):
+        assert results['background_mask'].shape == (13, 17)
+        assert results['background_mask'].dtype == mask.dtype
+        np.testing.assert_allclose(results['background_mask'], 1 - plain, atol=1.01 / 255)
+    assert np.array_equal(behind['gt_seg_map'], plain[:, ::-1])
+    assert np.abs(before['gt_seg_map'] + before['background_mask'] - 1.0).max() > 0.5

@@ -16,7 +16,7 @@ import condseg_mmseg  # noqa: F401
 from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
 from condseg_mmseg.datasets.transforms import suspicion, to_grey
 
-CONFIGS = ('kvasir_seg_256x256', 'kvasir_seg_160x160', 'kvasir_seg_official_256x256')
+CONFIGS = ('kvasir_seg', 'kvasir_seg_160x160')
 
 
 def binarise(mask: np.ndarray, **options) -> np.ndarray:
@@ -74,12 +74,14 @@ def test_ignored_value_becomes_255() -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(mode='half'), "'threshold' or 'nonzero', got 'half'"),
+        (dict(mode='half'), "'threshold', 'nonzero' or 'auto', got 'half'"),
         (dict(mode='nonzero', threshold=127), 'takes no threshold'),
+        (dict(mode='auto', threshold=127), "mode='auto' takes no threshold, got 127"),
         (dict(threshold=255), r'0\.\.254, got 255'),
         (dict(threshold=-1), r'0\.\.254, got -1'),
         (dict(ignore_index=256, mode='nonzero'), r'0\.\.255, got 256'),
         (dict(ignore_index=255), 'ignore the foreground'),
+        (dict(ignore_index=255, mode='auto'), 'ignore the foreground'),
     ],
 )
 def test_wrong_options_of_binarize(options: dict, message: str) -> None:
@@ -242,8 +244,13 @@ def test_errors_of_score_at_input_size() -> None:
     results['img_shape'] = (32, 32)
     with pytest.raises(ValueError, match='30 x 20, its image is 90 x 60'):
         ScoreAtInputSize()(results)
-    with pytest.raises(ValueError, match='labels cannot be resized bilinearly'):
-        BinarizeMask(mode='nonzero')(at_input_size(labels(), 'bilinear', (9, 9)))
+    for options in (
+        dict(mode='nonzero'),
+        dict(ignore_index=128),
+        dict(mode='auto', ignore_index=9),
+    ):
+        with pytest.raises(ValueError, match=r'ignored values cannot be resized bilinearly'):
+            BinarizeMask(**options)(at_input_size(labels(), 'bilinear', (9, 9)))
 
 
 def padded(tmp_path: Path, *pad_and_rest: dict) -> dict:

@@ -3,7 +3,7 @@
 img_size = (256, 256)  # width, height
 
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-binarize = dict(type='BinarizeMask', threshold=127)
+binarize = dict(type='BinarizeMask', mode='auto')  # 0/1 as prepared, 0/255 with JPEG noise as raw
 resize = dict(type='Resize', scale=img_size, keep_ratio=False)
 # An eighth of the side (32 px of 256) per hole; the mask stays whole.
 cut_out = dict(
@@ -54,15 +54,35 @@ tta_pipeline = [
     ),
 ]
 
-# The released code's: see docs/differences.md.
-keep_background = dict(type='KeepBackgroundMask')
-official_pack = dict(
-    type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'background_mask')
+# The released code's (docs/differences.md): at the size of the files, soft masks, a border by
+# reflection, and a background mask that stays where it was.
+official_cut_out = dict(
+    type='RandomCutOut',
+    prob=cut_out['prob'],
+    n_holes=cut_out['n_holes'],
+    cutout_shape=(32, 32),
+    seg_fill_in=None,
 )
+official_tail = [
+    official_cut_out,
+    dict(type='ResizeWithSoftMask', scale=img_size, keep_ratio=False),
+    dict(type='PackSoftSegInputs'),
+]
 official_train_pipeline = [
-    *train_pipeline[:4], keep_background, *train_pipeline[4:-1], official_pack
-]  # fmt: skip
-official_stage1_train_pipeline = stage1_train_pipeline
+    *load,
+    dict(type='SoftMask'),
+    dict(type='KeepBackgroundMask'),
+    dict(type='RandomRotateReflect', prob=0.3, degree=35),
+    *train_pipeline[5:7],  # the flips
+    *official_tail,
+]
+official_stage1_train_pipeline = [
+    *load,
+    dict(type='SoftMask'),
+    dict(type='RandomRotateReflect', prob=0.5, degree=90),
+    *stage1_train_pipeline[5:7],
+    *official_tail,
+]
 official_score = dict(type='ScoreAtInputSize', mask_interpolation='bilinear')
 official_test_pipeline = [load[0], resize, load[1], official_score, binarize, pack]
 official_tta_pipeline = [
