@@ -164,6 +164,10 @@ def _distinct(runs: Sequence[dict], *names: str) -> str:
     return ' and '.join(text for text in found if text)
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    return f'seed{"s" if len(seeds) > 1 else ""} {", ".join(map(str, seeds))}'
+
+
 def markdown(record: dict) -> str:
     """The table with what a reader must know about it.
 
@@ -174,9 +178,9 @@ def markdown(record: dict) -> str:
     text = [
         table(record['summary'], baseline),
         '',
-        'Percent, per image on the validation list; mean ± standard deviation (n - 1) over seeds '
-        f'{", ".join(map(str, record["seeds"]))}. "best" is the best epoch by mIoU on these same '
-        'images, "last" the last one.',
+        'Percent, per image on the validation list; mean ± standard deviation (n - 1) over the '
+        f'{_seeds(record["seeds"])}. "best" is the best epoch by mIoU on these same images, "last" '
+        'the last one.',
     ]
     if baseline is not None:
         text[-1] += ' Differences are paired by seed.'
@@ -190,11 +194,12 @@ def markdown(record: dict) -> str:
         )
         commit = _distinct(runs, 'commit')
         text[-1] += f', commit {commit}.' if commit else '.'
-    states: dict[str, list[str]] = {}
+    states: dict[str, dict[str, list[int]]] = {}
     for run in record['unfinished']:
-        states.setdefault(run['state'], []).append(f'{run["label"]} (seed {run["seed"]})')
-    for state, names in states.items():
-        text += ['', f'{state.capitalize()}: {", ".join(names)}.']
+        states.setdefault(run['state'], {}).setdefault(run['label'], []).append(run['seed'])
+    for state, labels in states.items():
+        names = ', '.join(f'{label} ({_seeds(seeds)})' for label, seeds in labels.items())
+        text += ['', f'{state.capitalize()}: {names}.']
     return '\n'.join(text)
 
 

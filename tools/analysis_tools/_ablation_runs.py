@@ -274,26 +274,28 @@ class Pool:
         self.changed = threading.Condition()
         self.processes: set[subprocess.Popen] = set()
         self.stopped = False
+        self.error: Exception | None = None
 
     def run(self) -> None:
         """Train all; an exception (Ctrl-C, SIGTERM) ends the trainings under way."""
-        workers = [
-            threading.Thread(target=self._work, args=(cores,), daemon=True) for cores in self.cores
-        ]
+        # Events, not join: one that a signal interrupts takes its thread for ended (Python 3.11).
+        ended = [threading.Event() for _ in self.cores]
         try:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                while worker.is_alive():
-                    worker.join(0.2)
+            for cores, event in zip(self.cores, ended, strict=True):
+                threading.Thread(target=self._work, args=(cores, event), daemon=True).start()
+            for event in ended:
+                while not event.wait(0.5) and self.error is None:
+                    pass
         finally:
             with self.changed:
                 self.stopped = True
                 self.changed.notify_all()
                 for process in self.processes:
                     process.terminate()
-            for worker in workers:
-                worker.join(30)
+            for event in ended:
+                event.wait(30)
+        if self.error is not None:
+            raise self.error
 
     def _next(self) -> Run | None:
         """Take the first run that can start; None when there is no more to do."""
@@ -307,9 +309,17 @@ class Pool:
                 self.changed.wait()
         return None
 
-    def _work(self, cores: Sequence[int]) -> None:
-        if hasattr(os, 'sched_setaffinity'):
-            os.sched_setaffinity(0, cores)  # of this thread, and of what it starts
+    def _work(self, cores: Sequence[int], ended: threading.Event) -> None:
+        try:
+            if hasattr(os, 'sched_setaffinity'):
+                os.sched_setaffinity(0, cores)  # of this thread, and of what it starts
+            self._work_off(cores)
+        except Exception as error:  # of a report: no result could be written any more
+            self.error = error
+        finally:
+            ended.set()
+
+    def _work_off(self, cores: Sequence[int]) -> None:
         while (run := self._next()) is not None:
             try:
                 problem = self._train(run, threads_of(cores))

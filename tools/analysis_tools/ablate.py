@@ -187,8 +187,12 @@ class Report:
         write(self.args.out_dir / 'ablation.json', dumps(record))
         write(self.args.out_dir / 'ablation.md', text + '\n')
         if self.args.markdown:
-            old = self.args.markdown.read_text(encoding='utf-8')
-            write(self.args.markdown, replace_table(old, text, *MARKERS))
+            try:
+                old = self.args.markdown.read_text(encoding='utf-8')
+                write(self.args.markdown, replace_table(old, text, *MARKERS))
+            except (OSError, ValueError) as error:  # edited meanwhile: no reason to stop training
+                self.problems['--markdown'] = str(error)
+                print(f'--markdown {self.args.markdown}: {error}', file=sys.stderr, flush=True)
 
 
 def parse_args(argv: list[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -264,7 +268,7 @@ def _train(args: argparse.Namespace, runs: list[Run], cores: list[list[int]], lo
     print((args.out_dir / 'ablation.md').read_text(encoding='utf-8'))
     if report.problems:
         names = ', '.join(map(str, report.problems))
-        print(f'error: {len(report.problems)} runs failed: {names}', file=sys.stderr)
+        print(f'error: failed: {names}', file=sys.stderr)
     return 1 if report.problems else 0
 
 
