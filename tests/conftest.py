@@ -1,7 +1,11 @@
 """What every test may ask for: fixed seeds, two threads, and the data that lie outside."""
 
+import os
 import random
 from pathlib import Path
+
+# Before torch is imported: threads that wait by spinning stall tests where the cores are shared.
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 import numpy as np
 import pytest

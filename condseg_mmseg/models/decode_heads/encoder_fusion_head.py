@@ -17,10 +17,10 @@ from .binary_head import BinaryDecodeHead
 class EncoderFusionHead(BinaryDecodeHead):
     """Bring every level to full resolution and mix them in one 1x1 convolution.
 
-    Method section "Stage 1"; a published level is up-sampled first, which costs four to eighty
-    times the multiplications in its 1x1 convolution and holds its many channels at full
-    resolution. The convolution has no bias and commutes with bilinear up-sampling, so here it comes
-    first. BN and ReLU do not commute and stay behind, with the statistics of the full map::
+    Method section "Stage 1". The released code up-samples every level first: its 1x1 convolution
+    then takes 4 (stride 2) to 256 times (stride 16) the multiplications, on up to 1024 channels at
+    full resolution. A 1x1 convolution without bias commutes with bilinear up-sampling, so here it
+    comes first. BN and ReLU do not commute and stay behind, with the statistics of the full map::
 
         x1 -> 1x1 conv -> up -> BN -> ReLU --+
         x2 -> 1x1 conv -> up -> BN -> ReLU --+

@@ -195,9 +195,7 @@ def ce_dice(
     return entropy + 1 - ratio.mean()
 
 
-def consistency(
-    logits: Tensor, other: Tensor, valid: Tensor, threshold: float = 0.5
-) -> Tensor:
+def consistency(logits: Tensor, other: Tensor, valid: Tensor, threshold: float = 0.5) -> Tensor:
     """Each view's BCE against the other view's thresholded mask (paper, equation of L_cons).
 
     ``BCE(M1, 1[M2 > t]) + BCE(M2, 1[M1 > t])``; the masks are constants to the gradient.

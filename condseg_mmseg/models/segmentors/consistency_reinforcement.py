@@ -18,12 +18,13 @@ class ConsistencyReinforcement(ValLossEncoderDecoder):
     Both views go through the whole network, the clean one first and each by itself, so that
     BatchNorm takes the statistics of each::
 
-        inputs        -> backbone [-> neck] -> decode_head -> M1 -- BCE-Dice with Y   decode.*
-                                   |                          |
-                                   +-> auxiliary_head, if any |                       aux.*
-                                                              +-- L_cons              loss_consistency
-                                                              |
-        strong_inputs -> backbone [-> neck] -> decode_head -> M2 -- BCE-Dice with Y   strong.*
+                                             +-> [auxiliary_head]              aux.*
+                                             |
+        inputs --------> backbone -> [neck] -+-> decode_head -> M1: BCE-Dice   decode.*
+                                                                |
+                                                                L_cons         loss_consistency
+                                                                |
+        strong_inputs -> backbone -> [neck] ---> decode_head -> M2: BCE-Dice   strong.*
 
     The published stage 1 has :class:`EncoderFusionHead` and neither neck nor auxiliary head; with
     them the same class trains the whole of ConDSeg in one stage. The strong view comes from
