@@ -1,0 +1,213 @@
+"""Read folders, zip and tar files alike, one file at a time, and never write where they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from .findings import PrepareError, some
+
+_JUNK = ('__MACOSX', 'Thumbs.db', 'desktop.ini')  # what file managers add to archives
+_UNREADABLE = ('.rar', '.7z')
+_ARCHIVE = re.compile(r'(\.tar)?\.(zip|tar|tgz|gz|bz2|xz|rar|7z)$', re.I)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One file of a source.
+
+    Attributes:
+        source: Where it lies.
+        path: Path inside the source, with forward slashes.
+        size: Bytes.
+        order: Its place in the source; archives are read in this order.
+        member: What the archive's module calls it; None in a folder.
+    """
+
+    __slots__ = ('member', 'order', 'path', 'size', 'source')
+    source: Source
+    path: str
+    size: int
+    order: int
+    member: zipfile.ZipInfo | tarfile.TarInfo | None
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.path.rpartition('/')[2]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The source's own name, without an archive's endings, and the folders below it."""
+        return (self.source.stem, *PurePosixPath(self.path).parent.parts)
+
+    def __str__(self) -> str:
+        """Return source and path, as messages show it."""
+        return f'{self.source.name}/{self.path}'
+
+
+class Source:
+    """A folder or an archive.
+
+    Args:
+        path: A folder, or a zip or tar file (``.tar``, ``.tar.gz``, ``.tar.bz2``, ``.tar.xz``).
+
+    Raises:
+        PrepareError: It does not exist, is no such archive, is damaged, or holds a path that leads
+            out of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.resolve().name
+        self.stem = _ARCHIVE.sub('', self.name)
+        self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
+        if path.is_dir():
+            self.kind = 'folder'
+        elif not path.exists():
+            raise PrepareError(f'{path}: no such file or folder')
+        elif path.suffix.lower() in _UNREADABLE:
+            raise PrepareError(
+                f'{path}: unpack it first and give the folder; only zip and tar are read here'
+            )
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            if zipfile.is_zipfile(self.path):
+                self.kind, self._archive = 'zip', zipfile.ZipFile(self.path)
+            else:
+                self.kind, self._archive = 'tar', tarfile.open(self.path)
+        except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
+            raise PrepareError(
+                f'{self.path}: neither a folder nor a whole zip or tar file ({error})'
+            ) from error
+
+    def entries(self) -> list[Entry]:
+        """Return its files, without hidden ones and what file managers add."""
+        found = list(self._folder() if self._archive is None else self._members())
+        unsafe = [path for path, _, _ in found if _leads_out(path)]
+        if unsafe and self._archive is not None:
+            raise PrepareError(
+                f'{self.path}: paths that lead out of it, so it is not read: {some(unsafe)}'
+            )
+        return [
+            Entry(self, path, size, order, member)
+            for order, (path, size, member) in enumerate(found)
+            if not any(part.startswith('.') or part in _JUNK for part in path.split('/'))
+        ]
+
+    def _folder(self) -> Iterator[tuple[str, int, None]]:
+        seen = set()  # real paths: a link may lead back up
+        for root, folders, files in os.walk(self.path, followlinks=True):
+            real = os.path.realpath(root)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders.sort()
+            for file in sorted(files):
+                path = Path(root, file)
+                if path.is_file():
+                    yield path.relative_to(self.path).as_posix(), path.stat().st_size, None
+
+    def _members(self) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo]]:
+        if isinstance(self._archive, zipfile.ZipFile):
+            for info in self._archive.infolist():
+                if not info.is_dir():
+                    yield info.filename.replace('\\', '/'), info.file_size, info
+            return
+        try:
+            for info in self._archive:
+                if info.isfile():  # links and devices are never followed
+                    yield info.name.removeprefix('./'), info.size, info
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise PrepareError(f'{self.path}: a damaged archive ({error})') from error
+
+    def fetch(self, entry: Entry, target: Path) -> Path:
+        """Bring a file within reach of what reads paths.
+
+        Args:
+            entry: One of :meth:`entries`.
+            target: Where an archive's member is copied, in pieces of 64 KiB.
+
+        Returns:
+            ``target``, or in a folder the file itself, which must not be touched.
+
+        Raises:
+            OSError: The file, or its part of the archive, cannot be read.
+        """
+        if self._archive is None:
+            return self.path / entry.path
+        try:
+            with self._member(entry) as source, open(target, 'wb') as copy:
+                shutil.copyfileobj(source, copy)
+        except OSError:
+            raise
+        except Exception as error:  # zlib.error, BadZipFile, an encrypted member (RuntimeError)
+            raise OSError(f'unreadable in the archive ({error})') from error
+        return target
+
+    def _member(self, entry: Entry):
+        if isinstance(self._archive, zipfile.ZipFile):
+            return self._archive.open(entry.member)
+        return self._archive.extractfile(entry.member)
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the content of a small file, such as a table.
+
+        Raises:
+            PrepareError: It is larger than 64 MiB or cannot be read.
+        """
+        if entry.size > 2**26:
+            raise PrepareError(f'{entry}: {entry.size} bytes are too many for a table')
+        try:
+            if self._archive is None:
+                return (self.path / entry.path).read_bytes()
+            with self._member(entry) as source:
+                return source.read()
+        except Exception as error:
+            raise PrepareError(f'{entry}: unreadable ({error})') from error
+
+    def close(self) -> None:
+        """Close the archive."""
+        if self._archive is not None:
+            self._archive.close()
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive by its ending."""
+    return bool(_ARCHIVE.search(name))
+
+
+def _leads_out(path: str) -> bool:
+    return path.startswith('/') or '..' in path.split('/') or bool(re.match('[A-Za-z]:', path))
+
+
+def refuse_overlap(sources: Sequence[Path], out: Path) -> None:
+    """Make sure that nothing is written into the originals.
+
+    Args:
+        sources: The folders and archives to read.
+        out: The folder to write.
+
+    Raises:
+        PrepareError: ``out`` (or its ``images`` or ``masks``, which may be links) is a source, lies
+            in one, or holds one that is a folder.
+    """
+    for target in (out, out / 'images', out / 'masks'):
+        target = target.resolve()
+        for path in sources:
+            source = path.resolve()
+            inside = target == source or source in target.parents
+            if inside or (source.is_dir() and target in source.parents):
+                raise PrepareError(
+                    f'OUT ({target}) and SRC ({source}) overlap; give OUT a folder of its own'
+                )

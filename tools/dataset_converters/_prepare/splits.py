@@ -1,0 +1,170 @@
+"""Lists: the shipped ones, and our seeded rule, which looks at nothing but names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from condseg_mmseg.configs import config_dir
+from condseg_mmseg.datasets.files import read_names
+
+from .findings import PrepareError
+
+FRACTIONS = (0.8, 0.1, 0.1)
+SPLITS = ('train', 'val', 'test')
+
+
+def content(names: Iterable[str]) -> bytes:
+    """Return what a list file holds: one name a line."""
+    return ''.join(f'{name}\n' for name in names).encode()
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def shipped(name: str) -> Path:
+    """Return a file of ``configs/splits``, unchanged since it was shipped.
+
+    Args:
+        name: Path below the folder, such as ``kvasir-seg/train.txt``.
+
+    Raises:
+        PrepareError: It is missing, or is not what ``SHA256SUMS`` says.
+    """
+    folder = config_dir() / 'splits'
+    sums = dict(
+        line.split(maxsplit=1)[::-1] for line in (folder / 'SHA256SUMS').read_text().splitlines()
+    )
+    path = folder / name
+    if not path.is_file() or sha256(path.read_bytes()) != sums[name]:
+        raise PrepareError(f'{path} is missing or was changed; restore it from the repository')
+    return path
+
+
+def shipped_names(name: str) -> list[str]:
+    """Return the names of a shipped list; see :func:`shipped`."""
+    return read_names(str(shipped(name)))
+
+
+def hash_order(names: Iterable[str], seed: int) -> list[str]:
+    """Shuffle names by the SHA-256 of ``'seed:name'``.
+
+    It depends on no random generator and no order, and a name more or less leaves the others as
+    they were.
+    """
+    return sorted(names, key=lambda name: (sha256(f'{seed}:{name}'.encode()), name))
+
+
+def split_names(
+    names: Sequence[str],
+    fractions: tuple[float, float, float] = FRACTIONS,
+    seed: int = 0,
+    groups: Mapping[str, str] | None = None,
+) -> dict[str, list[str]]:
+    """Split names into train, val and test by our rule, whole groups together.
+
+    The groups come in :func:`hash_order`. The first go to test until one more would take test
+    farther from its share than it is, the next go to val by the same rule, the rest to train. A
+    part whose share is not 0 gets at least one group.
+
+    Args:
+        names: All names, in the order the lists will have.
+        fractions: Shares of train, val and test. Default 0.8, 0.1, 0.1.
+        seed: Any integer. Default 0.
+        groups: Group of every name, which never straddles a split. Default: each name its own.
+
+    Returns:
+        Names by split, without empty splits.
+
+    Raises:
+        ValueError: A part that should have images has none: too few groups.
+    """
+    check_fractions(fractions)
+    members: dict[str, list[str]] = {}
+    for name in names:
+        members.setdefault(name if groups is None else groups[name], []).append(name)
+    order = hash_order(members, seed)
+    part = {}
+    for split, share in (('test', fractions[2]), ('val', fractions[1])):
+        # Halves up: round() would take 0.5 down and 1.5 up.
+        target, size = math.floor(share * len(names) + 0.5), 0
+        while order and share and (not size or 2 * size + len(members[order[0]]) <= 2 * target):
+            group = order.pop(0)
+            part.update(dict.fromkeys(members[group], split))
+            size += len(members[group])
+    lists = {split: [n for n in names if part.get(n, 'train') == split] for split in SPLITS}
+    empty = [s for s, share in zip(SPLITS, fractions, strict=True) if share and not lists[s]]
+    if empty:
+        raise ValueError(
+            f'--split {" ".join(map(str, fractions))} leaves nothing for {" and ".join(empty)}: '
+            f'there are {len(members)} groups (or single images)'
+        )
+    return {split: found for split, found in lists.items() if found}
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raise ValueError unless the three shares lie in 0..1, sum to 1 and leave some for train."""
+    right = all(0 <= share <= 1 for share in fractions)
+    if not right or abs(sum(fractions) - 1) > 1e-6 or not fractions[0]:
+        raise ValueError(
+            '--split takes the shares of train, val and test, which sum to 1, train above 0; got '
+            + ' '.join(map(str, fractions))
+        )
+
+
+def read_table(data: bytes, what: str) -> list[list[str]]:
+    """Read comma-separated values with LF, CRLF or CR line ends.
+
+    Args:
+        data: The file's content, UTF-8 with or without a byte order mark.
+        what: The file, for the message.
+
+    Returns:
+        The rows that are not empty, each cell without white space around it.
+
+    Raises:
+        PrepareError: It is not UTF-8, or no such table.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(data.decode('utf-8-sig'), newline=None)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PrepareError(f'{what}: no table of comma-separated values ({error})') from error
+    return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+
+
+def read_groups(data: bytes, what: str, columns: tuple[str, str] | None = None) -> dict[str, str]:
+    """Read a table of names and their groups.
+
+    Args:
+        data: The file's content: a header, then one image a row.
+        what: The file, for the message.
+        columns: Names of the two columns. Default None: the first two.
+
+    Returns:
+        Group by name.
+
+    Raises:
+        PrepareError: No such columns, a row without group, or a name in two groups.
+    """
+    rows = read_table(data, what)
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    wanted = columns or tuple(header[:2])
+    if len(rows) < 2 or len(wanted) < 2 or not set(wanted) <= set(header):
+        raise PrepareError(
+            f'{what}: a first line with the columns {",".join(columns or ("name", "group"))} and '
+            f'a line for every image are needed, got {",".join(header) or "nothing"}'
+        )
+    first, second = (header.index(column) for column in wanted)
+    groups: dict[str, str] = {}
+    for row in rows[1:]:
+        if len(row) != len(header) or not row[first] or not row[second]:
+            raise PrepareError(f'{what}: the row {",".join(row)} lacks a cell')
+        if groups.setdefault(row[first], row[second]) != row[second]:
+            raise PrepareError(f'{what}: {row[first]} is in two groups')
+    return groups
