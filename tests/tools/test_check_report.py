@@ -1,0 +1,135 @@
+"""The data doctor: its command line, its table, the JSON file, and what the sheet shows."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'check.py'
+sys.path.insert(0, str(SCRIPT.parent))
+check = importlib.import_module('check')
+findings = importlib.import_module('_check.findings')
+report = importlib.import_module('_check.report')
+sheets = importlib.import_module('_check.sheet')
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of one pair, with a name that no terminal can print."""
+    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    for name, picture in (('images', noise), ('masks', np.eye(9, 12, dtype=np.uint8) * 255)):
+        (tmp_path / 'data' / name).mkdir(parents=True)
+        data = cv2.imencode('.png', picture)[1].tobytes()
+        (tmp_path / 'data' / name / 'p\udce9 \u00e9[b].png').write_bytes(data)
+    return tmp_path / 'data'
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (['nowhere'], 'nowhere is neither a folder nor a config'),
+        (['.', '--workers', '0'], '--workers must lie in 1..256, got 0'),
+        (['.', '--near-correlation', 'nan'], '--near-correlation must lie in 0.1..2, got nan'),
+        (['.', '--list', 'no.txt'], '--list: no such file: no.txt'),
+        (['.', '.', '--list', 'names.txt'], '--list goes with exactly one DATA'),
+        (['c.py', '--list', 'names.txt'], 'which must be a folder'),
+        (['.', '--list', 'names.txt', '--list', 'sub/names.txt'], "two lists are called 'names'"),
+        (['.', '--sheet', 'sheet.jpg'], '--sheet must end in .png, got sheet.jpg'),
+        (['.', '--json', 'sub'], '--json: sub is a folder'),
+    ],
+)
+def test_wrong_command_lines_exit_with_2(argv, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / 'sub').mkdir()
+    for name in ('names.txt', 'sub/names.txt', 'c.py'):
+        (tmp_path / name).write_text('')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        check.main(argv)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_sheet_shows_some_of_every_kind():
+    found = findings.Findings()
+    for number in range(30):
+        found.add('tiny-object', '', [f'm{number}'], ['a/train'])
+    found.add('leakage', '', ['x'], ['a/train', 'a/val'])
+    found.add('leakage', '', ['y'], ['a/train', 'a/test'])
+    found.add('missing-image', '', ['z'], ['a/train'])  # no file to show
+    known = {name: (name, None, None) for name in ('x', 'y', *(f'm{n}' for n in range(30)))}
+    chosen = [f.files[0] for f in sheets.select(found, known, 40)]
+    assert chosen == ['x', 'y', *(f'm{n}' for n in range(8))]
+    assert [f.files[0] for f in sheets.select(found, known, 4)] == ['x', 'y', 'm0', 'm1']
+
+
+def test_the_page_names_every_kind():
+    page = (SCRIPT.parents[2] / 'docs' / 'data-doctor.md').read_text()
+    rows = dict(re.findall(r'^\| `([a-z-]+)` \| (\w+) \|', page, re.MULTILINE))
+    assert rows == {kind: severity for kind, (severity, _) in findings.KINDS.items()}
+
+
+def test_any_file_name_can_be_told(folder, tmp_path, capsys):
+    (folder / 'masks' / 'lone\udce9[b].png').write_bytes(b'')
+    status = check.main(
+        [str(folder), '--json', str(tmp_path / 'o.json'), '--sheet', str(tmp_path / 's.png')]
+    )
+    assert status == 1
+    assert 'lone' in capsys.readouterr().out
+    (finding,) = json.loads((tmp_path / 'o.json').read_text())['findings']
+    assert finding == {
+        'kind': 'lone-mask',
+        'severity': 'warning',
+        'splits': ['data'],
+        'files': [str(folder / 'masks' / 'lone\udce9[b].png')],
+        'detail': 'there is no image for it',
+    }
+
+
+def test_the_record_has_its_keys(folder, tmp_path):
+    assert check.main([str(folder), '--json', str(tmp_path / 'o.json'), '--workers', '1']) == 0
+    record = json.loads((tmp_path / 'o.json').read_text())
+    assert list(record) == [
+        'version', 'options', 'counts', 'exit_status', 'data_sets', 'overlaps', 'findings',
+        'images',
+    ]  # fmt: skip
+    assert record['options']['data'] == [str(folder)]
+    assert record['options']['near_correlation'] == 0.9
+    (image,) = record['images']
+    assert (image['width'], image['height'], image['objects'], image['object_areas']) == (
+        12, 9, 1, [9]
+    )  # fmt: skip
+    assert image['splits'] == ['data/all']
+
+
+def test_output_is_whole_or_not_there(tmp_path, monkeypatch):
+    path = tmp_path / 'out.json'
+    report.write_atomically(path, b'old')
+
+    def fail(*args):
+        raise OSError('disk full')
+
+    monkeypatch.setattr(report.os, 'replace', fail)
+    with pytest.raises(OSError, match='disk full'):
+        report.write_atomically(path, b'new')
+    assert [p.name for p in tmp_path.iterdir()] == ['out.json']
+    assert path.read_bytes() == b'old'
+
+
+def test_output_that_cannot_be_written_exits_with_2(folder, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    assert check.main([str(folder), '--json', str(tmp_path / 'file' / 'o.json')]) == 2
+    assert 'error: cannot write' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('columns', ['40', '300'])
+def test_the_table_fits(folder, capsys, monkeypatch, columns):
+    monkeypatch.setenv('COLUMNS', columns)
+    check.main([str(folder)])
+    table = [line for line in capsys.readouterr().out.splitlines() if line[:1] in '+|' and line]
+    assert len({len(line) for line in table}) == 1
+    assert len(table[0]) <= max(60, int(columns))

@@ -1,0 +1,1 @@
+"""The parts of check.py: sources -> scan of every pair -> rules, duplicates -> report."""

@@ -1,0 +1,265 @@
+"""Which files belong together: folders and lists -> splits of pairs of image and mask."""
+
+from __future__ import annotations
+
+import os.path as osp
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from condseg_mmseg.datasets.files import FolderIndex, read_names
+
+from .findings import Findings
+from .masks import MaskRule
+
+
+@dataclass
+class Split:
+    """One list of pairs.
+
+    Attributes:
+        data_set: Name of its data set.
+        name: Its own name.
+        role: ``'train'``, ``'val'``, ``'test'`` or ``'other'`` (unknown).
+        source: List or folder it was read from.
+        rule: How its masks are read.
+        pairs: Image and mask files; None where the file is missing or there are no masks.
+    """
+
+    data_set: str
+    name: str
+    role: str
+    source: str
+    rule: MaskRule
+    pairs: list[tuple[str | None, str | None]] = field(default_factory=list)
+
+    @property
+    def full_name(self) -> str:
+        """Name in the report: ``data set/split``."""
+        return f'{self.data_set}/{self.name}'
+
+
+def role_of(name: str) -> str:
+    """Guess what a split is for from its name.
+
+    Args:
+        name: Such as ``train``, ``val_2``, ``testA``, ``isic-test``.
+
+    Returns:
+        ``'train'``, ``'val'``, ``'test'``, or ``'other'`` for any other name and for two at once.
+    """
+    found = set(re.findall(r'(?:^|[^a-z])(trainval|train|val|dev|test)', name.lower()))
+    role = found.pop() if len(found) == 1 else 'other'
+    return {'dev': 'val', 'trainval': 'other'}.get(role, role)
+
+
+class Resolver:
+    """Turns names into pairs of files, and remembers which files were named.
+
+    Args:
+        images: Folder of the images.
+        masks: Folder of the masks, or None for a data set without.
+        img_suffix: As in ``BinaryMedicalDataset``.
+        seg_map_suffix: As in ``BinaryMedicalDataset``.
+        findings: Where problems go.
+    """
+
+    def __init__(
+        self,
+        images: str,
+        masks: str | None,
+        img_suffix: str | None,
+        seg_map_suffix: str | None,
+        findings: Findings,
+    ) -> None:
+        self.findings = findings
+        self.images = self._index(images, img_suffix)
+        self.masks = self._index(masks, seg_map_suffix) if masks is not None else None
+        self.named: set[str] = set()
+
+    def _index(self, folder: str, suffix: str | None) -> FolderIndex | None:
+        try:
+            return FolderIndex(folder, suffix)
+        except OSError as error:
+            self.findings.add('list', str(error), [folder])
+            return None
+
+    def mask_files(self) -> set[str]:
+        """Return the absolute paths of all files that may be masks."""
+        return set() if self.masks is None else set(self.masks.paths())
+
+    def all_names(self) -> list[str]:
+        """Return the names of all images; masks in the same folder are left out."""
+        if self.images is None:
+            return []
+        names, masks = self.images.names(), self.masks
+        if masks is not None and (masks.suffix or masks.folder != self.images.folder):
+            taken = self.mask_files()
+            names = [n for n in names if not taken.intersection(self.images.paths(n))]
+        return names
+
+    def pairs(self, names: list[str], split: str) -> list[tuple[str | None, str | None]]:
+        """Find the files that the names mean.
+
+        Args:
+            names: As in a list.
+            split: Full name of the split, for the findings.
+
+        Returns:
+            One pair for every name of which at least one file is there, in their order.
+        """
+        if self.images is None:
+            return []
+        found, seen = [], set()
+        for name, times in Counter(names).items():
+            image = self._one('image', self.images, name, split)
+            mask = None if self.masks is None else self._one('mask', self.masks, name, split)
+            if times > 1 or image in seen:
+                again = f'{times} times' if times > 1 else 'under another spelling too'
+                self.findings.add(
+                    'repeated', f'{name!r} is there {again}', [image or name], [split]
+                )
+            if image is not None and image == mask:
+                detail = 'image and mask at once; give --mask-dir or --seg-map-suffix'
+                self.findings.add('same-file', detail, [image], [split])
+                mask = None
+            if (image or mask) and (image is None or image not in seen):
+                found.append((image, mask))
+            if image:
+                seen.add(image)
+        return found
+
+    def _one(self, kind: str, index: FolderIndex, name: str, split: str) -> str | None:
+        files = [osp.join(index.folder, path) for path in index.find(name)]
+        self.named.update(map(osp.abspath, files))
+        if not files:
+            wanted = f'{name}{index.suffix}' + ('' if index.exact else '.*')
+            path = osp.join(index.folder, wanted)
+            self.findings.add(f'missing-{kind}', f'no {kind} for {name!r}', [path], [split])
+        elif len(files) > 1:
+            detail = f'{kind} of {name!r}: {len(files)} files'
+            self.findings.add('ambiguous', detail, files, [split])
+        return files[0] if len(files) == 1 else None
+
+    def unnamed(self, data_set: str, listed: bool) -> None:
+        """Report the files that no split has named.
+
+        Args:
+            data_set: For the findings.
+            listed: Whether there are lists: what they leave out is not a problem.
+        """
+        masks = self.mask_files()
+        images = set() if self.images is None else set(self.images.paths())
+        if self.masks is not None and (self.masks.suffix or masks != images):
+            images -= masks
+        lone = sorted(masks - self.named - images)
+        if listed:
+            rest = (('orphan-image', sorted(images - self.named)), ('orphan-mask', lone))
+            for kind, files in rest:
+                if files:
+                    self.findings.add(kind, f'{len(files)} in no list', files, [data_set])
+            return
+        for path in lone:
+            self.findings.add('lone-mask', 'there is no image for it', [path], [data_set])
+
+
+def read_list(path: Path, findings: Findings, split: str) -> list[str]:
+    """Read a list of names; what is wrong with it becomes a finding."""
+    try:
+        names = read_names(str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        findings.add('list', f'unreadable: {error}', [str(path)], [split])
+        return []
+    if not names:
+        findings.add('list', 'holds no name', [str(path)], [split])
+    return names
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a folder keeps its files.
+
+    Attributes:
+        img_dir: Images, relative to the folder; None: ``images`` if that is there, else the
+            folder itself.
+        mask_dir: Masks; None: ``masks`` beside ``images``, else the folder of the images.
+        img_suffix: As in ``BinaryMedicalDataset``.
+        seg_map_suffix: As in ``BinaryMedicalDataset``.
+        lists: Further lists, by the name of the split.
+    """
+
+    img_dir: str | None = None
+    mask_dir: str | None = None
+    img_suffix: str | None = None
+    seg_map_suffix: str | None = None
+    lists: dict[str, Path] = field(default_factory=dict)
+
+    def folders(self, root: Path) -> tuple[str, str]:
+        """Return the folders of the images and of the masks."""
+        images = self.img_dir
+        if images is None:
+            images = 'images' if (root / 'images').is_dir() else '.'
+        masks = self.mask_dir
+        if masks is None:
+            masks = 'masks' if self.img_dir is None and images == 'images' else images
+            if self.img_dir is not None and (root / 'masks').is_dir():
+                masks = 'masks'
+        return osp.normpath(root / images), osp.normpath(root / masks)
+
+
+def from_folder(
+    root: Path, name: str, layout: Layout, rule: MaskRule, findings: Findings
+) -> list[Split]:
+    """Read the splits of a folder.
+
+    Its ``*.txt`` are the lists. Without any, the sub-folders of the images are the splits if all
+    are named after a use (``train``, ``val``, ``test``), else all images are one split, ``all``.
+
+    Args:
+        root: The folder.
+        name: Name of the data set.
+        layout: Where its files are.
+        rule: How its masks are read.
+        findings: Where problems go.
+
+    Returns:
+        The splits, in the order train, validation, test, others.
+    """
+    resolver = Resolver(*layout.folders(root), layout.img_suffix, layout.seg_map_suffix, findings)
+    splits = []
+
+    def add(split: str, source: str, names: list[str]) -> None:
+        made = Split(name, split, role_of(split), source, rule)
+        made.pairs = resolver.pairs(names, made.full_name)
+        splits.append(made)
+
+    found = {path.stem: path for path in sorted(root.glob('*.txt'))}
+    for split, path in found.items():
+        names = read_list(path, findings, f'{name}/{split}')
+        known = resolver.images is None or any(resolver.images.find(n) for n in names)
+        if role_of(split) == 'other' and not known:
+            findings.add('skipped', 'names no image: not taken for a list', [str(path)], [name])
+        elif names:
+            add(split, str(path), names)
+    listed = bool(splits)
+    if not listed:
+        for split, names in _by_sub_folder(resolver.all_names()).items():
+            add(split, str(root), names)
+        if resolver.images is not None and not any(split.pairs for split in splits):
+            findings.add('list', 'holds no image', [resolver.images.folder], [name])
+    for split, path in layout.lists.items():
+        add(split, str(path), read_list(path, findings, f'{name}/{split}'))
+    resolver.unnamed(name, listed)
+    order = ('train', 'val', 'test', 'other')
+    return sorted(splits, key=lambda split: order.index(split.role))
+
+
+def _by_sub_folder(names: list[str]) -> dict[str, list[str]]:
+    """Group names by their first folder if those are uses; else one group, ``all``."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.split('/')[0] if '/' in name else '', []).append(name)
+    if groups and all(role_of(group) != 'other' for group in groups):
+        return groups
+    return {'all': names}
