@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import os.path as osp
+import logging
 import sys
-import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,11 +14,15 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from .functional import EMPTY_POLICIES, SCORES, confusion_counts, mean_scores, scores_from_counts
+from .extra_scores import EXTRA_SCORES, ExtraScorer
+from .functional import EMPTY_POLICIES, confusion_counts, scores_from_counts
+from .score_table import ScoreTable, prepare
 
-_KEYS = dict(
+SCORE_KEYS = dict(
     iou='mIoU', dice='mDice', recall='mRecall', precision='mPrecision', f2='mF2', accuracy='mAcc'
-)
+) | {name: score.key for name, score in EXTRA_SCORES.items()}
+"""Name of the mean among the results, by the score's name in the CSV file."""
+
 _PROTOCOLS = ('input_size', 'original')
 
 
@@ -34,8 +35,28 @@ class PerImageBinaryMetric(BaseMetric):
 
     All scores are **percent**, as everywhere in mmseg, and not rounded: ``image/mIoU``,
     ``image/mDice``, ``image/mRecall``, ``image/mPrecision``, ``image/mF2`` and ``image/mAcc``
-    (share of right pixels). Only four counts per image are kept. Gathered from several processes
-    an image counts once, however the sampler padded.
+    (share of right pixels). Numbers are kept, never maps: four counts per image, and what
+    ``extra_metrics`` add. Gathered from several processes an image counts once, however the
+    sampler padded. Formulas, ranges and empty masks: ``docs/scores.md``.
+
+    ========================  =====================  ==========================================
+    ``extra_metrics``         result                 computed from
+    ========================  =====================  ==========================================
+    ``s_measure``             ``mSmeasure``          probabilities
+    ``e_measure_max``         ``maxEmeasure``        probabilities at 256 thresholds: maximum
+                                                     of the mean over images (1 KB an image)
+    ``e_measure_mean``        ``meanEmeasure``       the same: mean over the thresholds
+    ``e_measure_adaptive``    ``adpEmeasure``        probabilities cut at twice their mean
+    ``weighted_f``            ``mWeightedF``         probabilities; needs SciPy
+    ``mae``                   ``mMAE``               probabilities; lower is better
+    ``dice_256, iou_256``     ``mDice256, mIoU256``  mean over 256 thresholds, as PraNet's tools
+    ``hd95``                  ``mHD95``              labels; in **pixels** of the scored size,
+                                                     lower is better; needs MONAI
+    ``surface_dice``          ``mSurfaceDice``       labels; needs MONAI
+    ========================  =====================  ==========================================
+
+    Probabilities are those of ``seg_logits``: as they are for one channel, where mmseg has
+    applied the sigmoid, after a softmax for several.
 
     Args:
         empty_policy: What an empty truth or prediction scores: ``'strict'`` (default),
@@ -45,16 +66,32 @@ class PerImageBinaryMetric(BaseMetric):
             ``'original'`` (size of the image file).
         foreground: Labels that together are the foreground. Default ``(1,)``.
         ignore_index: True label that is left out. Default 255.
-        csv_path: File for one row per image (path, counts, scores in percent, empty where
-            undefined); rewritten by every evaluation. Its folder is made. Default None: no file.
+        csv_path: File for one row per image (path, counts, scores, empty where undefined, size
+            group); rewritten by every evaluation. Its folder is made. Default None: no file.
         collect_device: As in mmengine. Default ``'cpu'``.
         prefix: Default None: ``image``.
         collect_dir: As in mmengine. Default None.
+        extra_metrics: Names from the table above. Default ``()``: none, so that validation stays
+            cheap.
+        map_norm: What is done to probabilities first: ``'none'`` (default) or ``'minmax'``, by
+            which PraNet's evaluation stretches every map to 0..1. The labels stay.
+        surface_tolerance: Distance that ``surface_dice`` forgives, in pixels. Default 2.
+        size_groups: Also give every mean over the images with small, medium and large objects
+            (``image/mDice_small``, ...): thirds of the scored set by the true share of the image.
+            Images without foreground go to ``_empty``. Default False.
+        bootstrap: Number of resamples for the 95 % percentile interval of every mean over the
+            images (``image/mDice_low``, ``image/mDice_high``), e.g. 1000. Default 0: none.
+        bootstrap_seed: Of the resamples. Default 0.
+
+    Attributes:
+        table (ScoreTable | None): The last evaluation's scores of every image, in the process
+            that computed them.
 
     Raises:
-        ValueError: At construction for an unknown policy or protocol, no foreground, or a
+        ValueError: At construction for an unknown policy, protocol or score, no foreground, or a
             ``csv_path`` that cannot be written; at run time for a sample that breaks the protocol
-            or has no truth, path or proper label.
+            or has no truth, path, proper label or, where a score asks for them, probabilities.
+        ImportError: At construction, if a score needs a package that is missing.
     """
 
     default_prefix = 'image'
@@ -69,6 +106,12 @@ class PerImageBinaryMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
+        extra_metrics: Sequence[str] = (),
+        map_norm: str = 'none',
+        surface_tolerance: float = 2.0,
+        size_groups: bool = False,
+        bootstrap: int = 0,
+        bootstrap_seed: int = 0,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if empty_policy not in EMPTY_POLICIES:
@@ -81,22 +124,32 @@ class PerImageBinaryMetric(BaseMetric):
                 'foreground must name labels other than ignore_index='
                 f'{ignore_index}, got {foreground}'
             )
+        if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0:
+            raise ValueError(
+                f'bootstrap must be a number of resamples, 0 for none, got {bootstrap!r}'
+            )
+        self.extra = ExtraScorer(extra_metrics, empty_policy, map_norm, surface_tolerance)
+        self.size_groups = size_groups
+        self.bootstrap = bootstrap
+        self.bootstrap_seed = bootstrap_seed
         self.empty_policy = empty_policy
         self.protocol = protocol
         self.foreground = foreground
         self.ignore_index = ignore_index
         self.csv_path = csv_path
+        self.table: ScoreTable | None = None
         self._size: int | None = None
         if csv_path is not None:
-            _prepare(csv_path)
+            prepare(csv_path)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Add one entry (path of the image, path of the mask, counts) per sample.
+        """Add one entry (paths of image and mask, counts, further scores if any) per sample.
 
         Args:
             data_batch: Not used.
             data_samples: Dicts with ``img_path``, ``ori_shape``, ``img_shape`` and with the label
-                maps ``pred_sem_seg`` and ``gt_sem_seg``, their ``data`` of shape (1, H, W).
+                maps ``pred_sem_seg`` and ``gt_sem_seg``, their ``data`` of shape (1, H, W), and,
+                for scores of probabilities, ``seg_logits``, its ``data`` of shape (C, H, W).
         """
         for sample in data_samples:
             path = sample.get('img_path')
@@ -118,7 +171,56 @@ class PerImageBinaryMetric(BaseMetric):
                 )
             self._check_labels(path, target)
             counts = confusion_counts(pred, target, self.foreground, self.ignore_index)
-            self.results.append((path, sample.get('seg_map_path', ''), *counts.tolist()))
+            extra = (self._extra(path, sample, pred, target),) if self.extra.names else ()
+            self.results.append((path, sample.get('seg_map_path', ''), *counts.tolist(), *extra))
+
+    def _extra(
+        self, path: str, sample: dict, pred: torch.Tensor, target: torch.Tensor
+    ) -> tuple[tuple[float, ...], np.ndarray | None]:
+        probability = None
+        if self.extra.map_names:
+            if 'seg_logits' not in sample:
+                raise ValueError(
+                    f'{path}: {", ".join(self.extra.map_names)} need probabilities, but the sample '
+                    'has labels only (no seg_logits)'
+                )
+            probability = self._probability(path, sample['seg_logits']['data']).numpy()
+            if probability.shape != pred.shape:
+                raise ValueError(
+                    f'{path}: seg_logits have the size {probability.shape}, the labels '
+                    f'{tuple(pred.shape)}'
+                )
+        labels, truth = (x.to('cpu', torch.int64).numpy() for x in (pred, target))
+        try:
+            return self.extra(
+                np.isin(labels, self.foreground),
+                np.isin(truth, self.foreground),
+                truth != self.ignore_index,
+                probability,
+            )
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+
+    def _probability(self, path: str, seg_logits: torch.Tensor) -> torch.Tensor:
+        """Return the probability of the foreground, shape (H, W)."""
+        scores = seg_logits.detach().cpu().double()
+        if len(scores) == 1:
+            low, high = scores.min().item(), scores.max().item()
+            if not (low >= 0 and high <= 1):
+                raise ValueError(
+                    f'{path}: seg_logits of one channel must hold probabilities in 0..1, as mmseg '
+                    f'stores them, got values from {low:g} to {high:g}'
+                )
+            scores = torch.cat([1 - scores, scores])
+        else:
+            scores = scores.softmax(dim=0)
+        if max(self.foreground) >= len(scores) or min(self.foreground) < 0:
+            raise ValueError(
+                f'{path}: seg_logits tell {len(scores)} classes apart, foreground='
+                f'{self.foreground} names others'
+            )
+        # Adding up rounds to slightly more than 1.
+        return scores[list(self.foreground)].sum(dim=0).clamp(max=1)
 
     def _check_protocol(self, path: str, sample: dict) -> None:
         original = tuple(sample['ori_shape'][:2])
@@ -174,8 +276,8 @@ class PerImageBinaryMetric(BaseMetric):
             dict: The means in percent.
         """
         unique: dict[tuple, tuple] = {}
-        for image, mask, *counts in results:
-            unique.setdefault((image, mask), tuple(counts))
+        for image, mask, *entry in results:
+            unique.setdefault((image, mask), tuple(entry))
         names = list(unique)
         if not names:
             raise ValueError('no image was scored')
@@ -185,44 +287,43 @@ class PerImageBinaryMetric(BaseMetric):
                 UserWarning,
                 stacklevel=2,
             )
-        counts = np.array([unique[name] for name in names], dtype=np.int64)
+        counts = np.array([unique[name][:4] for name in names], dtype=np.int64)
         scores = {
             name: 100 * values
             for name, values in scores_from_counts(counts, self.empty_policy).items()
         }
+        best = None
+        if self.extra.names:
+            columns, best = self.extra.columns([unique[name][4] for name in names])
+            scores |= columns
+        self.table = table = ScoreTable(names, counts, scores)
+        if self.size_groups:
+            table.group_by_size()
         if self.csv_path is not None:
-            self._write(names, counts, scores)
-        print_log(
-            f'{type(self).__name__}: {len(names)} images, protocol {self.protocol}, empty '
-            f'masks {self.empty_policy}',
-            logger='current',
-        )
-        return OrderedDict((_KEYS[name], mean) for name, mean in mean_scores(scores).items())
+            table.write(self.csv_path)
+        self._log(table, best)
+        return self._metrics(table)
 
-    def _write(self, names: list, counts: np.ndarray, scores: dict[str, np.ndarray]) -> None:
-        temporary = f'{self.csv_path}.{os.getpid()}.tmp'
-        try:
-            with open(temporary, 'w', newline='', encoding='utf-8') as file:
-                writer = csv.writer(file)
-                writer.writerow(['img_path', 'tp', 'fp', 'fn', 'tn', *SCORES])
-                for i, (path, _) in enumerate(names):
-                    row = [scores[name][i] for name in SCORES]
-                    row = ['' if np.isnan(value) else repr(float(value)) for value in row]
-                    writer.writerow([path, *counts[i].tolist(), *row])
-            os.replace(temporary, self.csv_path)
-        finally:
-            if osp.exists(temporary):  # the write failed
-                os.unlink(temporary)
+    def _metrics(self, table: ScoreTable) -> OrderedDict:
+        metrics = OrderedDict((SCORE_KEYS[name], mean) for name, mean in table.means().items())
+        if self.bootstrap:
+            for name, ends in table.intervals(self.bootstrap, self.bootstrap_seed).items():
+                metrics[f'{SCORE_KEYS[name]}_low'], metrics[f'{SCORE_KEYS[name]}_high'] = ends
+        if self.size_groups:
+            for group, means in table.group_means().items():
+                metrics.update(
+                    (f'{SCORE_KEYS[name]}_{group}', mean) for name, mean in means.items()
+                )
+        return metrics
 
+    def _log(self, table: ScoreTable, best: int | None) -> None:
+        def log(text: str, level: int = logging.INFO) -> None:
+            print_log(f'{type(self).__name__}: {text}', logger='current', level=level)
 
-def _prepare(csv_path: str) -> None:
-    """Make the folder of ``csv_path`` and see that a file can be written there."""
-    folder = osp.dirname(osp.abspath(csv_path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if osp.isdir(csv_path):
-            raise IsADirectoryError('it is a folder')
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f'csv_path {csv_path!r} cannot be written: {error}') from error
+        log(f'{len(table.names)} images, protocol {self.protocol}, empty masks {self.empty_policy}')
+        if best is not None:
+            log(f'e_measure_max is reached at the threshold {best} / 255')
+        if self.size_groups:
+            log(table.describe_groups())
+        for name, count in table.undefined().items():
+            log(f'{name} is undefined for {count} images, which are left out', logging.WARNING)

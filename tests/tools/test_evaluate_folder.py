@@ -1,0 +1,372 @@
+"""Scoring folders: the numbers of the metric, what predictions may look like, what is refused."""
+
+import csv
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from mmengine.structures import PixelData
+from mmseg.registry import TRANSFORMS
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+import condseg_mmseg  # noqa: F401
+from condseg_mmseg.evaluation import PerImageBinaryMetric
+from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES
+from condseg_mmseg.evaluation.functional import SCORES
+
+SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'evaluate_folder.py'
+sys.path.insert(0, str(SCRIPT.parent))
+tool = importlib.import_module('evaluate_folder')
+folder = importlib.import_module('_prediction_folder')
+
+SHAPES = dict(a=(31, 41), b=(40, 30), c=(33, 33), d=(29, 37))
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(image, np.uint8)).save(path, quality=95)
+    return path
+
+
+def disc(shape: tuple, y: int, x: int, r: int) -> np.ndarray:
+    yy, xx = np.mgrid[: shape[0], : shape[1]]
+    return (yy - y) ** 2 + (xx - x) ** 2 <= r * r
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Masks (one of them with JPEG noise), and grey predictions of the same sizes."""
+    rng = np.random.default_rng(0)
+    for i, (name, shape) in enumerate(SHAPES.items()):
+        truth = disc(shape, 14, 15 + i, 5 + 2 * i)
+        ending = 'jpg' if name == 'b' else 'png'
+        write(tmp_path / 'gt' / f'{name}.{ending}', 255 * truth)
+        soft = 255.0 * disc(shape, 15, 13 + i, 6 + i) * 0.8 + rng.integers(0, 51, shape)
+        write(tmp_path / 'pred' / f'{name}.png', soft)
+    return tmp_path
+
+
+def run(data: Path, *options: object, pred: str = 'pred', gt: str = 'gt') -> dict:
+    out = data / 'out' / 'result.json'
+    argv = [str(data / pred), str(data / gt), '--json', str(out), *map(str, options)]
+    assert tool.main(argv) == 0
+    return json.loads(out.read_text())
+
+
+def refuse(capsys: pytest.CaptureFixture, data: Path, *options: object, pred: str = 'pred') -> str:
+    out = data / 'refused.json'
+    argv = [str(data / pred), str(data / 'gt'), '--json', str(out), *map(str, options)]
+    try:
+        code = tool.main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+# --------------------------------------------------------------------- the metric's numbers
+
+
+def through_mmseg(data: Path, size: tuple | None, interpolation: str, **options) -> dict:
+    """Score the same predictions as mmseg's test loop would: pipeline, sample, metric."""
+    steps = [dict(type='LoadImageFromFile')]
+    if size:
+        steps.append(dict(type='Resize', scale=size[::-1], keep_ratio=False))
+    steps.append(dict(type='LoadAnnotations'))
+    if size:
+        steps.append(dict(type='ScoreAtInputSize', mask_interpolation=interpolation))
+    steps += [dict(type='BinarizeMask'), dict(type='PackSegInputs')]
+    metric = PerImageBinaryMetric(protocol='input_size' if size else 'original', **options)
+    metric.dataset_meta = dict(classes=('background', 'foreground'))
+    transforms = [TRANSFORMS.build(step) for step in steps]
+    for name, shape in SHAPES.items():
+        image = write(data / 'images' / f'{name}.png', np.zeros((*shape, 3)))
+        (mask,) = (data / 'gt').glob(f'{name}.*')
+        packed = dict(
+            img_path=str(image), seg_map_path=str(mask), seg_fields=[],
+            reduce_zero_label=False, label_map=None,
+        )  # fmt: skip
+        for transform in transforms:
+            packed = transform(packed)
+        sample: SegDataSample = packed['data_samples']
+        grey = cv2.imread(str(data / 'pred' / f'{name}.png'), cv2.IMREAD_UNCHANGED)
+        probability = torch.from_numpy((grey / 255).astype(np.float32))[None]
+        assert probability.shape[1:] == tuple(sample.ori_shape)
+        sample.seg_logits = PixelData(data=probability)
+        sample.pred_sem_seg = PixelData(data=(probability > 0.5).to(probability))
+        metric.process({}, [sample.to_dict()])
+    return dict(metric.evaluate(len(SHAPES)))
+
+
+@pytest.mark.parametrize('interpolation', [None, 'nearest', 'bilinear'])
+def test_numbers_are_those_of_mmseg_with_the_metric(data: Path, interpolation: str | None) -> None:
+    size, options = None, []
+    if interpolation:
+        size = (32, 48)
+        options = ['--size', *size, '--mask-interpolation', interpolation]
+        for name, shape in SHAPES.items():  # predictions at the input size, as a network makes
+            grey = cv2.imread(str(data / 'pred' / f'{name}.png'), cv2.IMREAD_UNCHANGED)
+            assert grey.shape == shape
+            write(data / 'pred' / f'{name}.png', cv2.resize(grey, size[::-1]))
+    names = tuple(EXTRA_SCORES)
+    report = run(
+        data, *options, '--extra-metrics', 'all', '--size-groups', '--bootstrap', 50,
+        '--csv', data / 'folder.csv', '--strict-size',
+    )  # fmt: skip
+    expected = through_mmseg(
+        data, size, interpolation or 'nearest',
+        extra_metrics=names, size_groups=True, bootstrap=50, csv_path=str(data / 'mmseg.csv'),
+    )  # fmt: skip
+    assert report['results'] == expected
+    assert 50 < expected['image/mDice'] < 95
+    files = [list(csv.reader((data / f'{x}.csv').open(newline=''))) for x in ('folder', 'mmseg')]
+    assert files[0][0] == files[1][0]
+    assert files[0][0] == ['img_path', 'tp', 'fp', 'fn', 'tn', *SCORES, *names, 'size']
+    assert [row[1:] for row in files[0]] == [row[1:] for row in files[1]]
+    assert [row[0] for row in files[0][1:]] == ['a', 'b', 'c', 'd']
+
+
+def test_masks_against_themselves(data: Path, capsys: pytest.CaptureFixture) -> None:
+    """Masks with JPEG noise are right; but the nearest pixel is half a pixel beside the mark."""
+    bilinear = ('--size', 16, 16, '--mask-interpolation', 'bilinear')
+    for options in ((), ('--protocol', 'input_size'), bilinear):
+        report = run(data, *options, pred='gt')
+        assert report['results']['image/mDice'] == 100
+        assert report['predictions'] == 'binary, near 0 and 255'
+    assert 'half a pixel' not in capsys.readouterr().err
+    assert run(data, '--size', 16, 16, pred='gt')['results']['image/mDice'] < 95
+    assert 'half a pixel' in capsys.readouterr().err
+
+
+def test_sizes(data: Path, capsys: pytest.CaptureFixture) -> None:
+    grey = cv2.imread(str(data / 'pred' / 'a.png'), cv2.IMREAD_UNCHANGED)
+    small = cv2.resize(grey, (20, 16))
+    write(data / 'pred' / 'a.png', small)
+    report = run(data, '--csv', data / 'a.csv')
+    assert report['resized'] == 1
+    assert '1 predictions had another size and were resized bilinearly' in capsys.readouterr().out
+    row = next(csv.DictReader((data / 'a.csv').open(newline='')))
+    large = cv2.resize((small / 255).astype(np.float32), (41, 31)) > 0.5
+    truth = cv2.imread(str(data / 'gt' / 'a.png'), cv2.IMREAD_UNCHANGED) > 127
+    assert int(row['tp']) == (large & truth).sum()
+    assert int(row['tp']) + int(row['fn']) == truth.sum()
+    assert 'prediction of a: 16 x 20, scored at 31 x 41' in refuse(capsys, data, '--strict-size')
+    # at the size of the prediction nothing is resized but the truth
+    report = run(data, '--protocol', 'input_size', '--strict-size', '--csv', data / 'a.csv')
+    row = next(csv.DictReader((data / 'a.csv').open(newline='')))
+    assert sum(int(row[key]) for key in ('tp', 'fp', 'fn', 'tn')) == 16 * 20
+    assert report['resized'] == 0
+
+
+def test_threshold_and_policy_reach_the_metric(data: Path) -> None:
+    low = run(data, '--threshold', 0)['results']
+    assert low['image/mRecall'] > 99
+    assert run(data, '--threshold', 0.999)['results']['image/mRecall'] == 0
+    write(data / 'gt' / 'e.png', np.zeros((9, 9)))
+    write(data / 'pred' / 'e.png', np.zeros((9, 9)))
+    strict, skip = (run(data, '--empty-policy', p) for p in ('strict', 'skip'))
+    assert strict['results']['image/mDice'] == pytest.approx(
+        (4 * skip['results']['image/mDice'] + 100) / 5
+    )
+    assert skip['undefined']['dice'] == 1
+    assert strict['undefined'] == {}
+
+
+# ------------------------------------------------------------------- what predictions hold
+
+
+def masks(data: Path, make) -> None:
+    for name, shape in SHAPES.items():
+        image = make(disc(shape, 15, 14, 6).astype(np.uint8))
+        (data / 'labels').mkdir(exist_ok=True)
+        image.save(data / 'labels' / f'{name}.png')
+
+
+def palette(mask: np.ndarray) -> Image.Image:
+    image = Image.fromarray(mask)
+    image.putpalette([0, 0, 0, 0, 255, 0])
+    return image
+
+
+KINDS = {
+    'labels 0 and 1': Image.fromarray,
+    'palette indices': palette,
+    'one bit': lambda m: Image.fromarray(255 * m).convert('1'),
+    '0 and 255': lambda m: Image.fromarray(255 * m),
+    'grey stored as colours': lambda m: Image.fromarray(255 * m).convert('RGB'),
+    'grey and alpha': lambda m: Image.fromarray(255 * m).convert('LA'),
+    'colours and alpha': lambda m: Image.fromarray(255 * m).convert('RGBA'),
+}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_kinds_of_masks(data: Path, kind: str, capsys: pytest.CaptureFixture) -> None:
+    masks(data, KINDS['0 and 255'])
+    expected = run(data, pred='labels')['results']
+    masks(data, KINDS[kind])
+    report = run(data, pred='labels')
+    assert report['results'] == expected
+    assert 20 < expected['image/mDice'] < 95
+    labels = kind in ('labels 0 and 1', 'palette indices')
+    assert report['predictions'] == ('labels 0 and 1' if labels else 'binary, 0 and 255')
+    assert report['settings']['pred_mode'] == ('label' if labels else 'probability')
+    assert report['predictions'] in capsys.readouterr().out
+
+
+def test_detected_from_all_files_not_one_by_one(data: Path) -> None:
+    """A grey map that holds nothing above 1 is nearly empty, not a mask of labels."""
+    write(data / 'pred' / 'a.png', np.ones((31, 41)))
+    report = run(data, '--csv', data / 'a.csv')
+    assert report['predictions'].startswith('grey 0..255')
+    row = next(csv.DictReader((data / 'a.csv').open(newline='')))
+    assert int(row['tp']) + int(row['fp']) == 0
+
+
+def test_mode_can_be_forced(data: Path) -> None:
+    masks(data, lambda m: Image.fromarray(3 * m))
+    labels = run(data, '--pred-mode', 'label', pred='labels')
+    masks(data, KINDS['0 and 255'])
+    assert labels['results'] == run(data, pred='labels')['results']
+    assert labels['predictions'] == 'label (forced)'
+    masks(data, KINDS['labels 0 and 1'])
+    report = run(data, '--pred-mode', 'probability', pred='labels')
+    assert report['results']['image/mRecall'] == 0
+
+
+def test_a_value_at_the_threshold_is_background(data: Path) -> None:
+    masks(data, KINDS['0 and 255'])
+    expected = run(data, pred='labels')['results']
+    assert run(data, '--threshold', 0, pred='labels')['results'] == expected
+    masks(data, lambda m: Image.fromarray(51 * m))  # 51 / 255 = 0.2
+    assert run(data, '--threshold', 0.2, pred='labels')['results']['image/mRecall'] == 0
+    assert run(data, '--threshold', 0.199, pred='labels')['results'] == expected
+
+
+def test_small_values_fit_two_modes(data: Path, capsys: pytest.CaptureFixture) -> None:
+    masks(data, lambda m: Image.fromarray(3 * m))
+    message = refuse(capsys, data, pred='labels')
+    assert 'the highest value of all predictions is 3' in message
+    assert '--pred-mode label' in message
+
+
+def test_colours(data: Path, capsys: pytest.CaptureFixture) -> None:
+    def green(mask):
+        return Image.fromarray(mask[..., None] * np.array([0, 200, 0], np.uint8))
+
+    masks(data, green)
+    assert 'a.png is in colours' in refuse(capsys, data, pred='labels')
+    message = refuse(capsys, data, '--pred-mode', 'probability', pred='labels')
+    assert 'a.png is in colours' in message
+    found = run(data, '--pred-mode', 'label', pred='labels')['results']
+    masks(data, KINDS['0 and 255'])
+    assert found == run(data, pred='labels')['results']
+
+
+def test_empty_predictions(data: Path) -> None:
+    masks(data, lambda m: Image.fromarray(0 * m))
+    report = run(data, pred='labels')
+    assert report['predictions'] == 'all are 0: empty'
+    assert report['results']['image/mDice'] == 0
+
+
+def test_label_masks_as_truth(data: Path) -> None:
+    expected = run(data)['results']
+    for name in SHAPES:
+        (path,) = (data / 'gt').glob(f'{name}.*')
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127
+        path.unlink()
+        write(data / 'gt' / f'{name}.png', 2 * mask)
+    assert run(data, '--mask-mode', 'nonzero')['results'] == expected
+
+
+# ------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (('--size', 8, 8, '--protocol', 'original'), 'makes the protocol input_size'),
+        (('--size', 0, 8), 'got [0, 8]'),
+        (('--mask-interpolation', 'bilinear'), 'needs --size or --protocol input_size'),
+        (
+            ('--size', 8, 8, '--mask-interpolation', 'bilinear', '--mask-mode', 'nonzero'),
+            'cannot be resized bilinearly',
+        ),
+        (('--threshold', 1), 'got 1.0'),
+        (('--threshold', 'nan'), 'got nan'),
+        (('--bootstrap', -1), 'bootstrap must be'),
+        (('--surface-tolerance', -2), 'surface_tolerance must be'),
+        (('--extra-metrics', 'e_measure'), 'invalid choice'),
+        (('--csv', '/dev/null/x.csv'), "csv_path '/dev/null/x.csv' cannot be written"),
+    ],
+)
+def test_wrong_options(
+    data: Path, options: tuple, message: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert message in refuse(capsys, data, *options)
+
+
+def test_a_json_path_that_cannot_be_written_stops_before_the_work(
+    data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for path in (data, '/dev/null/x.json'):
+        with pytest.raises(SystemExit):
+            tool.main([str(data / 'pred'), str(data / 'gt'), '--json', str(path)])
+        assert f'{path} cannot be written' in capsys.readouterr().err
+
+
+def test_table(data: Path, capsys: pytest.CaptureFixture) -> None:
+    result = run(data, '--extra-metrics', 'hd95', '--bootstrap', 20, '--size-groups')['results']
+    out = capsys.readouterr().out
+    rows = {cells[1]: cells[2:-1] for cells in (
+        [cell.strip() for cell in line.split('|')] for line in out.splitlines() if '|' in line
+    )}  # fmt: skip
+    header = ['mean', '95 % low', '95 % high', 'small', 'medium', 'large', 'unit', 'images']
+    assert rows['score'] == header
+    ends = ('', '_low', '_high', '_small', '_medium', '_large')
+    for key, unit in (('mDice', '%'), ('mHD95', 'px')):
+        expected = [f'{result[f"image/{key}{end}"]:.2f}' for end in ends]
+        assert rows[key] == [*expected, unit, '4']
+
+
+@pytest.mark.slow
+def test_runs_as_a_script_from_anywhere(data: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), 'pred', 'gt', '--csv', 'new/a.csv'],
+        cwd=data,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith('pred against gt: 4 images\n')
+    assert len((data / 'new' / 'a.csv').read_text().splitlines()) == 5
+    assert sorted(os.listdir(data)) == ['gt', 'new', 'pred']
+
+
+def test_real_masks_shrunk(kvasir_dir: Path, tmp_path: Path) -> None:
+    names = (kvasir_dir / 'val.txt').read_text().split()[:3]
+    (tmp_path / 'list.txt').write_text('\n'.join(names))
+    for name in names:
+        mask = cv2.imread(str(kvasir_dir / 'masks' / f'{name}.jpg'), 0) > 127
+        eroded = cv2.erode(mask.astype(np.uint8), np.ones((9, 9)))
+        write(tmp_path / 'pred' / f'{name}.png', 255 * eroded)
+    out = tmp_path / 'a.json'
+    argv = [str(tmp_path / 'pred'), str(kvasir_dir / 'masks'), '--list', str(tmp_path / 'list.txt')]
+    assert tool.main([*argv, '--json', str(out)]) == 0
+    result = json.loads(out.read_text())['results']
+    assert result['image/mPrecision'] == 100
+    assert 60 < result['image/mRecall'] < 99
+    assert result['image/mIoU'] == pytest.approx(result['image/mRecall'])
+    masks = [str(kvasir_dir / 'masks' / f'{name}.jpg') for name in names]
+    assert folder.detect_mode(masks) == ('probability', 'binary, near 0 and 255')

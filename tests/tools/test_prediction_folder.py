@@ -1,0 +1,118 @@
+"""Which prediction belongs to which truth, and files that cannot be read."""
+
+import csv
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT
+from PIL import Image
+
+FOLDER = ROOT / 'tools' / 'analysis_tools'
+sys.path.insert(0, str(FOLDER))
+tool = importlib.import_module('evaluate_folder')
+NAMES = 'abcd'
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(image, np.uint8)).save(path, quality=95)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four masks, one of them JPEG, and masks moved by a pixel as predictions."""
+    for i, name in enumerate(NAMES):
+        mask = np.zeros((20, 24 + i), np.uint8)
+        mask[4 : 10 + i, 5:12] = 255
+        write(tmp_path / 'gt' / f'{name}.{"jpg" if name == "b" else "png"}', mask)
+        write(tmp_path / 'pred' / f'{name}.png', np.roll(mask, 1, axis=1))
+    return tmp_path
+
+
+def run(data: Path, *options: object, pred: str = 'pred', gt: str = 'gt') -> dict:
+    out = data / 'out' / 'result.json'
+    argv = [str(data / pred), str(data / gt), '--json', str(out), *map(str, options)]
+    assert tool.main(argv) == 0
+    return json.loads(out.read_text())
+
+
+def refuse(capsys: pytest.CaptureFixture, data: Path, *options: object, pred: str = 'pred') -> str:
+    out = data / 'refused.json'
+    argv = [str(data / pred), str(data / 'gt'), '--json', str(out), *map(str, options)]
+    try:
+        code = tool.main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+def test_missing_and_extra_predictions(data: Path, capsys: pytest.CaptureFixture) -> None:
+    (data / 'pred' / 'c.png').rename(data / 'pred' / 'z.png')
+    message = refuse(capsys, data)
+    assert 'c has no prediction' in message
+    assert 'z.png has no truth' in message
+    assert '--allow-missing' in message
+    report = run(data, '--allow-missing')
+    assert (report['images'], report['missing'], report['extra']) == (3, ['c'], ['z.png'])
+    out = capsys.readouterr().out
+    assert '1 truths without a prediction: c' in out
+    assert '1 predictions without a truth: z.png' in out
+
+
+def test_a_list_selects(data: Path, capsys: pytest.CaptureFixture) -> None:
+    names = data / 'names.txt'
+    names.write_text('d.jpg\r\na\r\n')
+    report = run(data, '--list', names, '--csv', data / 'a.csv')
+    assert (report['images'], report['extra']) == (2, [])
+    rows = list(csv.DictReader((data / 'a.csv').open(newline='')))
+    assert [row['img_path'] for row in rows] == ['d', 'a']
+    for text, message in (
+        ('a\nx', 'x has no truth'),
+        ('a\na', 'a is named 2 times'),
+        ('a\na.png', 'is named twice, in two spellings'),
+        ('', 'names.txt holds no name'),
+    ):
+        names.write_text(text)
+        assert message in refuse(capsys, data, '--list', names)
+    assert 'nothing.txt' in refuse(capsys, data, '--list', data / 'nothing.txt')
+
+
+def test_suffixes_and_folders_within(data: Path) -> None:
+    expected = run(data)['results']
+    for name in NAMES:
+        (mask,) = (data / 'gt').glob(f'{name}.*')
+        for path, suffix in ((mask, '_segmentation'), (data / 'pred' / f'{name}.png', '_out')):
+            (path.parent / 'x').mkdir(exist_ok=True)
+            path.rename(path.parent / 'x' / f'{name}{suffix}{path.suffix}')
+    options = ('--gt-suffix', '_segmentation', '--pred-suffix', '_out.png')
+    report = run(data, *options, '--csv', data / 'a.csv')
+    assert report['results'] == expected
+    row = next(csv.DictReader((data / 'a.csv').open(newline='')))
+    assert row['img_path'] == 'x/a'
+
+
+def test_ambiguous_prediction(data: Path, capsys: pytest.CaptureFixture) -> None:
+    write(data / 'pred' / 'a.bmp', np.zeros((20, 24)))
+    assert 'prediction of a is ambiguous: a.bmp, a.png' in refuse(capsys, data)
+
+
+def test_nothing_in_common(data: Path, capsys: pytest.CaptureFixture) -> None:
+    (data / 'other').mkdir()
+    message = refuse(capsys, data, '--allow-missing', pred='other')
+    assert 'no prediction has the name of a truth' in message
+    assert 'no such folder' in refuse(capsys, data, pred='nowhere')
+
+
+def test_files_that_cannot_be_read(data: Path, capsys: pytest.CaptureFixture) -> None:
+    (data / 'pred' / 'a.png').write_bytes(b'no image')
+    Image.fromarray(np.zeros((20, 25), np.uint16)).save(data / 'pred' / 'b.png')
+    message = refuse(capsys, data)
+    assert 'a.png: unreadable' in message
+    assert 'b.png: has more than 8 bits' in message

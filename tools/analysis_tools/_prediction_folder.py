@@ -1,0 +1,227 @@
+"""Find, match and read predictions that other programs have written as images."""
+
+import os.path as osp
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from condseg_mmseg.datasets.files import FolderIndex, displayed_size, has_image_suffix
+
+MODES = ('auto', 'probability', 'label')
+SHOWN = 10  # problems named in an error
+COLOUR = 32  # channels that differ by more are a picture in colours, not JPEG noise
+NEAR = 32  # distance from 0 or 255 that JPEG noise explains; Kvasir-SEG has none further off
+
+
+class FolderError(ValueError):
+    """Files that do not fit together; the message lists the first ten."""
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        shown = ''.join(f'\n  {problem}' for problem in problems[:SHOWN])
+        more = len(problems) - SHOWN
+        super().__init__(what + shown + (f'\n  and {more} more' if more > 0 else ''))
+
+
+@dataclass
+class Pairs:
+    """What is compared with what.
+
+    Args:
+        paths: Name, prediction and truth of each image.
+        missing: Names of truths without a prediction.
+        extra: Predictions without a truth, relative to their folder.
+    """
+
+    paths: list[tuple[str, str, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+
+
+def match(
+    predictions: FolderIndex,
+    truths: FolderIndex,
+    names: Sequence[str] | None = None,
+    allow_missing: bool = False,
+) -> Pairs:
+    """Match predictions and truths by name (path in their folder, without ending).
+
+    Args:
+        predictions: Files of the predictions.
+        truths: Files of the masks.
+        names: The images to score. Default None: all truths.
+        allow_missing: Leave out what has no counterpart. Default False.
+
+    Returns:
+        The pairs, and the names left out. With ``names``, other predictions are none of them.
+
+    Raises:
+        FolderError: A name is there twice, ambiguous or has no truth; or, unless
+            ``allow_missing``, a truth has no prediction or a prediction no truth.
+    """
+    wanted = truths.names() if names is None else list(names)
+    problems = [f'{name} is named {n} times' for name, n in Counter(wanted).items() if n > 1]
+    pairs, taken = Pairs(), set()
+    for name in dict.fromkeys(wanted):
+        found = {}
+        for what, index in (('truth', truths), ('prediction', predictions)):
+            files = index.find(name)
+            if len(files) > 1:
+                problems.append(f'{what} of {name} is ambiguous: {", ".join(files)}')
+            found[what] = files[0] if files else None
+        if found['truth'] is None:
+            problems.append(f'{name} has no truth in {truths.folder}')
+        elif found['prediction'] is None:
+            pairs.missing.append(name)
+        else:
+            taken.add(found['prediction'])
+            path = osp.join(predictions.folder, found['prediction'])
+            stem = osp.splitext(name)[0] if has_image_suffix(name) else name
+            pairs.paths.append((stem, path, osp.join(truths.folder, found['truth'])))
+    twice = [path for path, n in Counter(path for *_, path in pairs.paths).items() if n > 1]
+    problems += [f'{path} is named twice, in two spellings' for path in twice]
+    if names is None:
+        fit = {osp.relpath(path, osp.abspath(predictions.folder)) for path in predictions.paths()}
+        pairs.extra = sorted(fit - {osp.normpath(path) for path in taken})
+    if not allow_missing:
+        problems += [f'{name} has no prediction in {predictions.folder}' for name in pairs.missing]
+        problems += [f'{path} has no truth in {truths.folder}' for path in pairs.extra]
+    if problems:
+        hint = '' if allow_missing else ' (--allow-missing leaves out what has no counterpart)'
+        raise FolderError(f'predictions and truths do not match{hint}:', problems)
+    if not pairs.paths:
+        raise FolderError('no prediction has the name of a truth', [])
+    return pairs
+
+
+def check_files(
+    pairs: Pairs, size: tuple[int, int] | str = 'truth', strict_size: bool = False
+) -> int:
+    """Read the headers of all files.
+
+    Args:
+        pairs: As matched.
+        size: Size at which predictions are scored: height and width, ``'truth'`` (default) or
+            ``'prediction'``.
+        strict_size: Refuse predictions that would have to be resized. Default False.
+
+    Returns:
+        Number of predictions that have to be resized.
+
+    Raises:
+        FolderError: A file cannot be read or has an unfit format; or a size is refused.
+    """
+    problems, others = [], 0
+    for name, *paths in pairs.paths:
+        found = {}
+        for what, path in zip(('prediction', 'truth'), paths, strict=True):
+            try:
+                found[what] = displayed_size(path, is_mask=True)[::-1]  # height, width
+            except Exception as error:  # Pillow raises many kinds, SyntaxError among them
+                reason = str(error) if isinstance(error, ValueError) else f'unreadable ({error})'
+                problems.append(f'{path}: {reason}')
+        if len(found) < 2:
+            continue
+        scored = found[size] if isinstance(size, str) else tuple(size)
+        if found['prediction'] != scored:
+            others += 1
+            if strict_size:
+                have, want = (f'{h} x {w}' for h, w in (found['prediction'], scored))
+                problems.append(f'prediction of {name}: {have}, scored at {want} (height x width)')
+    if problems:
+        raise FolderError('files cannot be scored:', problems)
+    return others
+
+
+def read_values(path: str) -> np.ndarray:
+    """Read an image file as it is stored: grey values or palette indices, or colours.
+
+    Returns:
+        uint8, (H, W), or (H, W, 3) for a picture in colours. Alpha is dropped, and colours that
+        are grey become so.
+
+    Raises:
+        ValueError: Its pixels are neither grey, palette indices nor RGB, of 8 bits at most.
+    """
+    with Image.open(path) as image:
+        if image.mode == '1':
+            return np.array(image.convert('L'))
+        if image.mode in ('L', 'P'):
+            return np.array(image)
+        if image.mode == 'LA':
+            return np.array(image)[..., 0]
+        if image.mode not in ('RGB', 'RGBA'):
+            raise ValueError(f"{path}: cannot score Pillow's mode {image.mode}; store it in 8 bits")
+        colours = np.array(image)[..., :3]
+        spread = colours.max(axis=-1).astype(int) - colours.min(axis=-1)
+        if spread.max() > COLOUR:
+            return colours
+        return np.array(image.convert('RGB').convert('L'))
+
+
+def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
+    """Find out what the values of the predictions mean, from all of them.
+
+    Returns:
+        The mode, ``'probability'`` or ``'label'``, and what was seen, in words.
+
+    Raises:
+        FolderError: The values fit neither.
+    """
+    seen, problems = np.zeros(256, np.int64), []
+    for path in paths:
+        values = read_values(path)
+        if values.ndim == 3:
+            problems.append(f'{path} is in colours')
+        else:
+            seen += np.bincount(values.ravel(), minlength=256)
+    if problems:
+        raise FolderError(
+            'predictions must be grey; with --pred-mode label every pixel that is not black is '
+            'foreground:',
+            problems,
+        )
+    highest = int(np.flatnonzero(seen)[-1])
+    if highest == 0:
+        return 'probability', 'all are 0: empty'
+    if highest == 1:
+        return 'label', 'labels 0 and 1'
+    if highest <= 32:
+        raise FolderError(
+            f'the highest value of all predictions is {highest}: if these are labels, of which all '
+            'but 0 are foreground, give --pred-mode label; if they are grey values of 0..255, give '
+            '--pred-mode probability',
+            [],
+        )
+    if seen[1:255].sum() == 0:
+        return 'probability', 'binary, 0 and 255'
+    if seen[NEAR : 256 - NEAR].sum() <= 0.001 * seen.sum():
+        return 'probability', 'binary, near 0 and 255'
+    return 'probability', 'grey 0..255, read as probabilities v / 255'
+
+
+def read_probability(path: str, mode: str) -> np.ndarray:
+    """Read a prediction.
+
+    Args:
+        path: Image file.
+        mode: ``'probability'`` (grey value / 255) or ``'label'`` (foreground where not 0).
+
+    Returns:
+        float32 in 0..1, (H, W).
+
+    Raises:
+        ValueError: It is in colours, which have no probability.
+    """
+    values = read_values(path)
+    if mode == 'label':
+        values = values if values.ndim == 2 else values.max(axis=-1)
+        return (values > 0).astype(np.float32)
+    if values.ndim == 3:
+        raise ValueError(
+            f'{path} is in colours; with --pred-mode label every pixel that is not black is '
+            'foreground'
+        )
+    return (values / 255).astype(np.float32)

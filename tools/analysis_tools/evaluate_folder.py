@@ -1,0 +1,301 @@
+"""Score a folder of predicted masks or probability maps, whatever program made them.
+
+    python tools/analysis_tools/evaluate_folder.py PRED GT [--list FILE] [--size 256 256]
+
+PRED holds one image per image of GT, of the same name (endings may differ): grey values 0..255 are
+probabilities, 0/255 and 0/1 masks are recognised. The scores are those of PerImageBinaryMetric,
+computed by it: per image on the foreground, averaged over images. docs/scores.md explains them.
+
+Predictions and truths are compared at
+    the size of the truth          (default, --protocol original),
+    the size of the prediction     (--protocol input_size), or
+    the size HEIGHT WIDTH          (--size, protocol input_size).
+Predictions of another size are resized bilinearly, as probabilities, before they are cut.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from _prediction_folder import (
+    MODES,
+    check_files,
+    detect_mode,
+    match,
+    read_probability,
+)
+from _report import check_writable, number, table, write_json
+
+from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
+from condseg_mmseg.datasets.files import FolderIndex, read_names
+from condseg_mmseg.evaluation import PerImageBinaryMetric
+from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
+from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
+from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
+from condseg_mmseg.evaluation.sizes import SIZE_GROUPS
+
+NEAREST = (
+    'warning: the truth was resized to the nearest pixel, which moves it by up to half a pixel '
+    'against predictions that were resized bilinearly, so that even perfect ones score less than '
+    '100: use --mask-interpolation bilinear, or --protocol original'
+)
+
+
+class TruthReader:
+    """Reads masks as a test pipeline of ours does.
+
+    Args:
+        mask_mode: ``'threshold'`` (grey value above 127) or ``'nonzero'`` (labels).
+        mask_interpolation: Of the resize to the scored size, ``'nearest'`` or ``'bilinear'``.
+    """
+
+    def __init__(self, mask_mode: str, mask_interpolation: str) -> None:
+        from mmseg.datasets.transforms import LoadAnnotations
+
+        self.load = LoadAnnotations()
+        self.resize = ScoreAtInputSize(mask_interpolation)
+        self.binarize = BinarizeMask(mode=mask_mode)
+
+    def load_file(self, path: str) -> dict:
+        """Decode a mask; its size is ``ori_shape`` of the result."""
+        results = dict(seg_map_path=path, seg_fields=[], reduce_zero_label=False, label_map=None)
+        results = self.load(results)
+        results['ori_shape'] = results['img_shape'] = results['gt_seg_map'].shape[:2]
+        return results
+
+    def at(self, results: dict, shape: tuple[int, int] | None) -> np.ndarray:
+        """Bring a decoded mask to a size (None: its own) and to 0/1."""
+        if shape is not None:
+            results['img_shape'] = shape
+            results = self.resize(results)
+        return self.binarize(results)['gt_seg_map']
+
+
+def make_sample(
+    name: str, prediction: str, mask: str, truth: TruthReader, args: argparse.Namespace
+) -> dict:
+    """Make the data sample that mmseg would hand to the metric."""
+    probability = read_probability(prediction, args.pred_mode)
+    decoded = truth.load_file(mask)
+    shape = None  # the truth's own
+    if args.protocol == 'input_size':
+        shape = args.size or probability.shape
+    target = truth.at(decoded, shape)
+    shape = target.shape
+    if probability.shape != shape:
+        probability = mmcv.imresize(probability, shape[::-1], interpolation='bilinear')
+    probability = torch.from_numpy(probability)[None]  # (1, H, W)
+    return dict(
+        img_path=name,
+        seg_map_path=mask,
+        ori_shape=shape,
+        img_shape=shape,
+        seg_logits=dict(data=probability),
+        pred_sem_seg=dict(data=(probability > args.threshold).to(probability)),
+        gt_sem_seg=dict(data=torch.from_numpy(target.astype(np.int64))[None]),
+    )
+
+
+def progress(items: list) -> Iterator:
+    """Go through items, with a bar where someone watches."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from mmengine.utils import ProgressBar
+
+    bar = ProgressBar(len(items), file=sys.stderr)
+    for item in items:
+        yield item
+        bar.update()
+    sys.stderr.write('\n')
+
+
+def summary_table(metric: PerImageBinaryMetric, result: dict) -> str:
+    """Lay out the results: one row per score."""
+    ends = ['low', 'high'] if metric.bootstrap else []
+    groups = [group for group in SIZE_GROUPS if f'mDice_{group}' in result]
+    rows = []
+    for name, values in metric.table.scores.items():
+        key, score = SCORE_KEYS[name], EXTRA_SCORES.get(name)
+        numbers = [result[key], *(result[f'{key}_{part}'] for part in (*ends, *groups))]
+        images = np.count_nonzero(~np.isnan(values))
+        rows.append([key, *map(number, numbers), score.unit if score else '%', str(images)])
+    header = ['score', 'mean', *(f'95 % {end}' for end in ends), *groups, 'unit', 'images']
+    return table(header, rows)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('pred', help='folder of predictions (PNG, JPEG, BMP, TIFF)')
+    parser.add_argument('gt', help='folder of true masks')
+    parser.add_argument('--list', help='text file of names to score, one a line (default: all)')
+    parser.add_argument('--pred-suffix', help="what follows the name in PRED, e.g. '_pred'")
+    parser.add_argument('--gt-suffix', help="what follows the name in GT, e.g. '_segmentation'")
+    parser.add_argument(
+        '--allow-missing', action='store_true', help='leave out images without a counterpart'
+    )
+    parser.add_argument(
+        '--pred-mode', choices=MODES, default='auto',
+        help='grey values as probabilities, or labels with all but 0 foreground (default: detect)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--threshold', type=float, default=0.5, help='foreground is p > threshold (default: 0.5)'
+    )
+    parser.add_argument(
+        '--mask-mode', choices=('threshold', 'nonzero'), default='threshold',
+        help='true masks: above 127 of 255, or labels with all but 0 foreground',
+    )  # fmt: skip
+    parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'))
+    parser.add_argument('--protocol', choices=('original', 'input_size'))
+    parser.add_argument(
+        '--mask-interpolation', choices=('nearest', 'bilinear'),
+        help='how true masks are resized (default: nearest; bilinear as the released code)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--strict-size', action='store_true',
+        help='refuse predictions that would have to be resized',
+    )  # fmt: skip
+    parser.add_argument('--empty-policy', choices=EMPTY_POLICIES, default='strict')
+    parser.add_argument(
+        '--extra-metrics', nargs='+', default=(), choices=(*EXTRA_SCORES, 'all'), metavar='NAME',
+        help=f'further scores: {", ".join(EXTRA_SCORES)}, or all',
+    )  # fmt: skip
+    parser.add_argument(
+        '--map-norm', choices=MAP_NORMS, default='none', help='minmax: as PraNet (default: none)'
+    )
+    parser.add_argument('--surface-tolerance', type=float, default=2.0, help='pixels (default: 2)')
+    parser.add_argument('--size-groups', action='store_true', help='results by size of the object')
+    parser.add_argument('--bootstrap', type=int, default=0, metavar='N', help='resamples')
+    parser.add_argument('--seed', type=int, default=0, help='of the resamples (default: 0)')
+    parser.add_argument('--csv', type=Path, help='file for the scores of every image')
+    parser.add_argument('--json', type=Path, help='file for settings and results')
+    args = parser.parse_args(argv)
+    check_args(parser, args)
+    return args
+
+
+def check_args(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that contradict each other, and fill in what follows from others."""
+    if 'all' in args.extra_metrics:
+        args.extra_metrics = tuple(EXTRA_SCORES)
+    args.protocol = args.protocol or ('input_size' if args.size else 'original')
+    if args.size and args.protocol == 'original':
+        parser.error("--size makes the protocol input_size; leave out '--protocol original'")
+    if args.size and min(args.size) < 1:
+        parser.error(f'--size needs two numbers of pixels, got {args.size}')
+    args.size = tuple(args.size) if args.size else None
+    if args.protocol == 'original' and args.mask_interpolation:
+        parser.error('--mask-interpolation needs --size or --protocol input_size')
+    args.mask_interpolation = args.mask_interpolation or 'nearest'
+    if args.mask_interpolation == 'bilinear' and args.mask_mode == 'nonzero':
+        parser.error('labels (--mask-mode nonzero) cannot be resized bilinearly')
+    if not 0 <= args.threshold < 1:
+        parser.error(f'--threshold must lie in 0..1, below 1, got {args.threshold}')
+    if problem := check_writable(args.json):
+        parser.error(problem)
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Score the folders, print the table and write the files.
+
+    Returns:
+        Settings and results, as in the JSON file.
+    """
+    metric = PerImageBinaryMetric(
+        empty_policy=args.empty_policy,
+        protocol=args.protocol,
+        csv_path=None if args.csv is None else str(args.csv),
+        prefix='image',
+        extra_metrics=args.extra_metrics,
+        map_norm=args.map_norm,
+        surface_tolerance=args.surface_tolerance,
+        size_groups=args.size_groups,
+        bootstrap=args.bootstrap,
+        bootstrap_seed=args.seed,
+    )
+    names = read_names(args.list) if args.list else None
+    if names is not None and not names:
+        raise ValueError(f'{args.list} holds no name')
+    pairs = match(
+        FolderIndex(args.pred, args.pred_suffix),
+        FolderIndex(args.gt, args.gt_suffix),
+        names,
+        args.allow_missing,
+    )
+    size = 'truth' if args.protocol == 'original' else args.size or 'prediction'
+    resized = check_files(pairs, size, args.strict_size)
+    seen = f'{args.pred_mode} (forced)'
+    if args.pred_mode == 'auto':
+        args.pred_mode, seen = detect_mode([path for _, path, _ in pairs.paths])
+    truth = TruthReader(args.mask_mode, args.mask_interpolation)
+    for paths in progress(pairs.paths):
+        metric.process({}, [make_sample(*paths, truth, args)])
+    with contextlib.redirect_stdout(sys.stderr):  # mmengine's log
+        result = metric.evaluate(len(pairs.paths))
+
+    print(f'{args.pred} against {args.gt}: {len(pairs.paths)} images')
+    print(f'predictions: {seen}; foreground where p > {args.threshold:g}')
+    print(f'scored at {scored_size(args)}, empty masks {args.empty_policy}')
+    if resized:
+        print(f'{resized} predictions had another size and were resized bilinearly')
+    if resized and args.protocol == 'input_size' and args.mask_interpolation == 'nearest':
+        print(NEAREST, file=sys.stderr)
+    for what, left_out in (('truths without a prediction', pairs.missing),
+                           ('predictions without a truth', pairs.extra)):  # fmt: skip
+        if left_out:
+            print(f'left out: {len(left_out)} {what}: {shorten(left_out)}')
+    if args.size_groups:
+        print(metric.table.describe_groups())
+    plain = {key.removeprefix('image/'): value for key, value in result.items()}
+    print('\n' + summary_table(metric, plain))
+    settings = {key: str(v) if isinstance(v, Path) else v for key, v in vars(args).items()}
+    return dict(
+        settings=settings,
+        predictions=seen,
+        images=len(pairs.paths),
+        resized=resized,
+        missing=pairs.missing,
+        extra=pairs.extra,
+        undefined=metric.table.undefined(),
+        results=dict(result),
+    )
+
+
+def scored_size(args: argparse.Namespace) -> str:
+    """Say at which size images are compared."""
+    if args.protocol == 'original':
+        return 'the size of the truth (protocol original)'
+    size = f'{args.size[0]} x {args.size[1]} (height x width)' if args.size else 'that of each'
+    size += '' if args.size else ' prediction'
+    return f'{size}, truth resized {args.mask_interpolation} (protocol input_size)'
+
+
+def shorten(names: Iterable[str], shown: int = 5) -> str:
+    """Name the first few."""
+    names = list(names)
+    return ', '.join(names[:shown]) + (', ...' if len(names) > shown else '')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line."""
+    args = parse_args(argv)
+    try:
+        report = run(args)
+    except (ValueError, OSError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    if args.json:
+        write_json(args.json, report)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
