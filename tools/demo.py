@@ -1,4 +1,4 @@
-"""Generate data, train a small ConDSeg on it, score it on both splits, draw its predictions.
+"""Generate data, train both stages of a small ConDSeg, score it on two splits, draw predictions.
 
 ``make demo`` runs it. The data go to ``data/demo``, everything else to ``work_dirs/demo``, both of
 the checkout; where this script is installed with the package, of the current directory. It ends
@@ -9,15 +9,20 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from _cfg_options import path_option
+
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/condseg/condseg_r18_1xb8-8e_demo-96x96.py'
+STAGE1 = 'configs/condseg/condseg-stage1_r18_1xb8-3e_demo-96x96.py'
+STAGE2 = 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'
 SPLITS = dict(val='as in training', test='co-occurrence broken')
 PROGRESS = re.compile(r'Epoch\((train|val)\)')
+MESSAGE = '== '  # how tools/train_two_stages.py begins its own lines
 QUICK_SET = ['--num-train', '12', '--num-val', '4', '--num-test', '4', '--size', '64']
 
 
@@ -36,23 +41,8 @@ def from_root(path: Path) -> Path:
 
 
 def option(key: str, path: Path) -> str:
-    """Make a ``KEY=PATH`` for ``--cfg-options``, which changes some characters of a value.
-
-    Args:
-        key: Dotted key of the config.
-        path: Absolute path; below ROOT it is given relative to it.
-
-    Raises:
-        ValueError: What is to be given holds a space (mmengine deletes it), a comma (it splits
-            there) or a quotation mark.
-    """
-    text = str(from_root(path))
-    if re.search(r'[ ,\'"]', text):
-        raise ValueError(
-            f'{text}: a path with a space, a comma or a quotation mark cannot be passed to '
-            'mmengine; choose another one with --data and --work-dir'
-        )
-    return f'{key}={text}'
+    """Make a ``KEY=PATH`` for ``--cfg-options``, with the path from ROOT where it lies below it."""
+    return path_option(key, path, ROOT)
 
 
 def environment() -> dict[str, str]:
@@ -97,6 +87,8 @@ def run(title: str, log: Path, script: str, *args: object) -> None:
             lines = [*lines[-29:], line]
             if PROGRESS.search(line):
                 print(f'   {shorten(line)}', flush=True)
+            elif line.startswith(MESSAGE):
+                print(f'   {line.removeprefix(MESSAGE)}', end='', flush=True)
     if process.wait():
         raise StepError(
             f'{" ".join(command)}\nended with status {process.returncode}; the end of {log}:\n'
@@ -111,6 +103,12 @@ def newest_scores(folder: Path) -> dict[str, float]:
     if not found:
         raise StepError(f'tools/test.py left no scores in {folder}')
     return json.loads(found[-1].read_text())
+
+
+def trained_checkpoint(folder: Path) -> Path:
+    """The last checkpoint of stage 2, from the record of tools/train_two_stages.py."""
+    record = json.loads((folder / 'two_stages.json').read_text())
+    return folder / 'stage2' / record['stages']['stage2']['last_file']
 
 
 def summary(scores: dict[str, dict], baseline: dict[str, float]) -> str:
@@ -135,7 +133,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument(
         '--quick', action='store_true',
-        help='a few images and one step, without --min-dice: only shows that everything runs',
+        help='a few images and one step a stage, without --min-dice: shows that everything runs',
     )  # fmt: skip
     parser.add_argument(
         '--work-dir', type=Path, default=output_root() / 'work_dirs' / 'demo',
@@ -166,8 +164,7 @@ def demo(args: argparse.Namespace) -> bool:
     work, data = args.work_dir, args.data
     work.mkdir(parents=True, exist_ok=True)
     options = [option(f'{name}_dataloader.dataset.data_root', data) for name in ('train', *SPLITS)]
-    if args.quick:
-        options += ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
+    shorter = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'] if args.quick else []
 
     # The recipe is in dataset.json, so a set made with other parameters can be made again.
     run(
@@ -176,18 +173,22 @@ def demo(args: argparse.Namespace) -> bool:
     )  # fmt: skip
     baseline = json.loads((data / 'dataset.json').read_text())['brightness_baseline']['mDice']
 
+    training = work / 'train'
+    if (training / 'two_stages.json').is_file():  # of an earlier demo: this one trains anew
+        shutil.rmtree(training)
     run(
-        f'train: tools/train.py {CONFIG}', work / 'train.log', 'tools/train.py',
-        CONFIG, '--work-dir', work, '--cfg-options', *options,
+        'train: tools/train_two_stages.py', work / 'train.log', 'tools/train_two_stages.py',
+        STAGE1, STAGE2, '--work-dir', training,
+        '--stage1-options', *options, *shorter, '--stage2-options', *options, *shorter,
     )  # fmt: skip
-    checkpoint = Path((work / 'last_checkpoint').read_text().strip())
+    checkpoint = trained_checkpoint(training)
 
     scores, sheets = {}, []
     for split in SPLITS:
         folder = work / f'test_{split}'
         run(
             f'score {split}: tools/test.py', work / f'test_{split}.log', 'tools/test.py',
-            CONFIG, checkpoint, '--work-dir', folder, '--cfg-options', *options,
+            STAGE2, checkpoint, '--work-dir', folder, '--cfg-options', *options,
             f'test_dataloader.dataset.ann_file={split}.txt',
             option('test_evaluator.0.csv_path', folder / 'images.csv'),
         )  # fmt: skip
@@ -195,16 +196,18 @@ def demo(args: argparse.Namespace) -> bool:
         sheets.append(work / f'contact_sheet_{split}.png')
         run(
             f'draw {split}', work / f'draw_{split}.log', 'tools/analysis_tools/contact_sheet.py',
-            CONFIG, checkpoint, '--split', split, '--data-root', data, '--out', sheets[-1],
+            STAGE2, checkpoint, '--split', split, '--data-root', data, '--out', sheets[-1],
         )  # fmt: skip
 
     record = dict(
-        config=CONFIG, quick=args.quick, scores=scores, brightness_threshold_mDice=baseline
-    )
+        configs=[STAGE1, STAGE2], quick=args.quick, scores=scores,
+        brightness_threshold_mDice=baseline,
+    )  # fmt: skip
     (work / 'scores.json').write_text(json.dumps(record, indent=1) + '\n')
     print(f'\n{summary(scores, baseline)}\n')
     print('contact sheets: ' + '\n                '.join(map(str, sheets)))
     print(f'scores:         {work / "scores.json"}')
+    print(f'training:       {training / "two_stages.json"}')
     reached = scores['val']['image/mDice']
     if args.quick or reached >= args.min_dice:
         return True

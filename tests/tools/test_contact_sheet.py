@@ -15,7 +15,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleLR
 
 SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'contact_sheet.py'
-CONFIG = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-8e_demo-96x96.py'
+CONFIG = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
 PLAIN = f"""
 _base_ = {str(CONFIG)!r}
 model = dict(

@@ -12,6 +12,8 @@ import pytest
 from helpers import ROOT, load_script
 from mmengine.config import DictAction
 
+sys.path.insert(0, str(ROOT / 'tools'))  # demo.py imports what lies beside it
+
 SCRIPT = ROOT / 'tools' / 'demo.py'
 
 
@@ -38,8 +40,12 @@ def fake_steps(demo, monkeypatch):
             (work / 'set').mkdir(exist_ok=True)
             record = dict(brightness_baseline=dict(mDice=dict(val=0.25, test=0.125)))
             (work / 'set' / 'dataset.json').write_text(json.dumps(record))
-        elif script == 'tools/train.py':
-            (work / 'last_checkpoint').write_text(f'{work}/epoch_15.pth')
+        elif script == 'tools/train_two_stages.py':
+            stages = dict(
+                stage1=dict(last_file='epoch_3.pth'), stage2=dict(last_file='epoch_4.pth')
+            )
+            (work / 'train').mkdir()
+            (work / 'train' / 'two_stages.json').write_text(json.dumps(dict(stages=stages)))
         elif script == 'tools/test.py':
             split = log.stem.removeprefix('test_')
             for stamp, dice in (('20260101_000000', 1.0), ('20260101_000001', 79.96)):
@@ -60,8 +66,12 @@ def test_steps_scores_and_paths(demo, fake_steps, tmp_path, capsys):
     assert _main(demo, tmp_path, '--min-dice', '79') == 0
     scripts = [call[0] for call in fake_steps]
     sheet = 'tools/analysis_tools/contact_sheet.py'
-    assert scripts[1:] == ['tools/train.py', 'tools/test.py', sheet, 'tools/test.py', sheet]
-    assert f'{tmp_path}/epoch_15.pth' in fake_steps[2]
+    train = 'tools/train_two_stages.py'
+    assert scripts[1:] == [train, 'tools/test.py', sheet, 'tools/test.py', sheet]
+    assert fake_steps[1][1:5] == [demo.STAGE1, demo.STAGE2, '--work-dir', f'{tmp_path}/train']
+    data_root = f'train_dataloader.dataset.data_root={tmp_path}/set'
+    assert fake_steps[1].count(data_root) == 2  # for both stages
+    assert fake_steps[2][1:3] == [demo.STAGE2, f'{tmp_path}/train/stage2/epoch_4.pth']
     assert 'test_dataloader.dataset.ann_file=val.txt' in fake_steps[2]
     assert 'test_dataloader.dataset.ann_file=test.txt' in fake_steps[4]
     lines = capsys.readouterr().out.splitlines()
@@ -72,6 +82,20 @@ def test_steps_scores_and_paths(demo, fake_steps, tmp_path, capsys):
         assert any(line.endswith(f'{tmp_path}/contact_sheet_{split}.png') for line in lines)
     record = json.loads((tmp_path / 'scores.json').read_text())
     assert record['scores']['val']['image/mDice'] == 79.96  # of the newest test, not of the first
+    assert record['configs'] == [demo.STAGE1, demo.STAGE2]
+    assert any(line.endswith(f'{tmp_path}/train/two_stages.json') for line in lines)
+
+
+def test_an_earlier_demo_is_trained_anew(demo, fake_steps, tmp_path):
+    assert _main(demo, tmp_path, '--min-dice', '79') == 0
+    (tmp_path / 'train' / 'stage2').mkdir()
+    assert _main(demo, tmp_path, '--min-dice', '79') == 0
+    assert [path.name for path in (tmp_path / 'train').iterdir()] == ['two_stages.json']
+
+
+def test_the_configs_of_the_demo_are_shipped(demo):
+    assert (ROOT / demo.STAGE1).is_file()
+    assert (ROOT / demo.STAGE2).is_file()
 
 
 def test_a_low_score_is_a_failure_that_says_so(demo, fake_steps, tmp_path, capsys):
@@ -83,7 +107,7 @@ def test_a_low_score_is_a_failure_that_says_so(demo, fake_steps, tmp_path, capsy
 
 def test_quick_has_no_bar(demo, fake_steps, tmp_path):
     assert _main(demo, tmp_path, '--quick') == 0
-    assert 'train_cfg.max_epochs=1' in fake_steps[1]
+    assert fake_steps[1].count('train_cfg.max_epochs=1') == 2
 
 
 def test_a_failing_step_shows_the_end_of_its_output(demo, tmp_path, capsys):
@@ -105,6 +129,14 @@ def test_progress_lines_are_short(demo):
     assert demo.PROGRESS.search(line)
     short = 'Epoch(train)  [1][40/40]  eta: 0:14:01  loss: 4.6216  decode.dice: 0.5000'
     assert demo.shorten(line) == short
+
+
+def test_messages_of_the_training_are_shown(demo, spaced, tmp_path, capsys):
+    script = spaced / 'tools' / 'talk.py'
+    script.write_text('print("== stage 1: from epoch_2.pth"); print("other")')
+    demo.run('talk', tmp_path / 'log', 'tools/talk.py')
+    assert '\n   stage 1: from epoch_2.pth\n' in capsys.readouterr().out
+    assert 'other' in (tmp_path / 'log').read_text()
 
 
 def _as_mmengine_reads(option: str):
@@ -132,7 +164,7 @@ def test_paths_below_a_root_with_a_space_reach_mmengine(demo, spaced, tmp_path):
 def test_paths_that_mmengine_would_change_are_refused(demo, tmp_path, name, capsys):
     path = tmp_path / name
     assert _as_mmengine_reads(f'key={path}') != {'key': str(path)}
-    with pytest.raises(ValueError, match='a space, a comma or a quotation mark'):
+    with pytest.raises(ValueError, match='a space, a comma, a quotation mark or a bracket'):
         demo.option('key', path)
     for flag in ('--data', '--work-dir'):
         with pytest.raises(SystemExit):

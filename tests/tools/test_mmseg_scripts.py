@@ -12,7 +12,7 @@ import torch
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-8e_demo-96x96.py'
+CONFIG = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
 
 
 def run(cwd, script, *args):

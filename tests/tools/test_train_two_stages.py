@@ -1,0 +1,238 @@
+"""Both stages in one command: killed, continued, recorded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from helpers import ROOT, load_script
+
+sys.path.insert(0, str(ROOT / 'tools'))
+
+from _two_stages.checkpoints import sha256
+
+SCRIPT = ROOT / 'tools' / 'train_two_stages.py'
+DEMO = ROOT / 'configs' / 'condseg'
+STAGE1 = DEMO / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'
+STAGE2 = DEMO / 'condseg_r18_1xb8-4e_demo-96x96.py'
+
+CONFIG = """
+_base_ = {base!r}
+custom_imports = dict(imports=['condseg_mmseg', 'waiting_hook'], allow_failed_imports=False)
+custom_hooks = [dict(type='WaitingHook', folder={folder!r}, stage={stage!r})]
+model = dict({model})
+loader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='data'))
+train_dataloader = dict(**loader, batch_size=4)
+val_dataloader = loader
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs={epochs}, val_interval=1)
+"""
+HOOK = """
+import time
+from pathlib import Path
+import torch
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+@HOOKS.register_module()
+class WaitingHook(Hook):
+    # waits before the epoch that a file names, and keeps the encoder of the beginning
+
+    def __init__(self, folder, stage):
+        self.folder, self.stage = Path(folder), stage
+
+    def before_train(self, runner):
+        start = self.folder / f'{self.stage}_start.pth'
+        if runner.iter == 0:
+            torch.save(runner.model.backbone.state_dict(), start)
+
+    def before_train_epoch(self, runner):
+        order = self.folder / f'{self.stage}_wait_at'
+        if order.exists() and int(order.read_text()) == runner.epoch:
+            (self.folder / 'reached').touch()
+            time.sleep(600)
+"""
+NARROW = 'backbone=dict(stem_channels=8, base_channels=8), '
+NARROW1 = NARROW + 'decode_head=dict(in_channels=[8, 8, 16, 32])'
+NARROW2 = (
+    NARROW + 'neck=dict(in_channels=[8, 8, 16, 32], out_channels=8), '
+    'decode_head=dict(in_channels=[8] * 4, channels=8), auxiliary_head=dict(in_channels=8)'
+)
+
+
+class Bench:
+    """A folder with data, two small configs and the command."""
+
+    def __init__(self, folder):
+        self.folder, self.work = folder, folder / 'work'
+        stages = (('stage1', STAGE1, NARROW1, 3), ('stage2', STAGE2, NARROW2, 2))
+        for stage, base, model, epochs in stages:
+            text = CONFIG.format(
+                base=str(base), folder=str(folder), stage=stage, model=model, epochs=epochs
+            )
+            (folder / f'{stage}.py').write_text(text)
+        (folder / 'waiting_hook.py').write_text(HOOK)
+        self.args = ['stage1.py', 'stage2.py', '--work-dir', str(self.work)]
+
+    def start(self, *more):
+        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(self.folder))
+        with (self.folder / 'output').open('w') as file:  # a pipe would fill up
+            return subprocess.Popen(
+                [sys.executable, str(SCRIPT), *self.args, *more], cwd=self.folder, env=env,
+                stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def output(self):
+        return (self.folder / 'output').read_text()
+
+    def run(self, *more):
+        status = self.start(*more).wait(300)
+        return status, self.output()
+
+    def kill(self, stage, epoch, number, *more):
+        """Run until an epoch begins, then send a signal; returns the exit status and the output."""
+        (self.folder / f'{stage}_wait_at').write_text(str(epoch))
+        process = self.start(*more)
+        _wait(lambda: (self.folder / 'reached').exists() or process.poll() is not None, 300)
+        assert process.poll() is None, self.output()
+        process.send_signal(number)
+        status = process.wait(60)
+        (self.folder / 'reached').unlink()
+        (self.folder / f'{stage}_wait_at').unlink()
+        return status, self.output()
+
+    def record(self):
+        return json.loads((self.work / 'two_stages.json').read_text())
+
+
+@pytest.fixture
+def tool():
+    return load_script('tools/train_two_stages.py')
+
+
+def _wait(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'waited in vain'
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('two_stages')
+    command = [
+        sys.executable, ROOT / 'tools/dataset_converters/make_demo_dataset.py', folder / 'data',
+        '--num-train', '8', '--num-val', '2', '--num-test', '2', '--size', '64',
+    ]  # fmt: skip
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    return folder / 'data'
+
+
+@pytest.fixture
+def bench(tmp_path, data):
+    (tmp_path / 'data').symlink_to(data)
+    return Bench(tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_in_both_stages_and_continued(bench, tool, monkeypatch, capsys):
+    # stage 1 is killed after two epochs, and the newest checkpoint is cut off
+    status, _ = bench.kill('stage1', 2, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    stage1 = bench.work / 'stage1'
+    assert (stage1 / 'last_checkpoint').read_text().endswith('epoch_2.pth')
+    newest = stage1 / 'epoch_2.pth'
+    newest.write_bytes(newest.read_bytes()[:-100])
+    attempt = bench.record()['stages']['stage1']['attempts'][0]
+    assert (attempt['end'], attempt['status'], attempt['resumed_from']) == (None, None, None)
+
+    # it goes on, and stage 2 is killed after one epoch
+    status, out = bench.kill('stage2', 1, signal.SIGKILL, '--resume')
+    assert 'epoch_2.pth is truncated' in out
+    assert 'stage 1: from epoch_1.pth' in out
+    record = bench.record()['stages']
+    assert record['stage1']['complete']
+    assert (record['stage1']['epochs'], record['stage1']['iterations']) == (3, 6)
+    assert record['stage1']['attempts'][1]['resumed_from'] == 'epoch_1.pth'
+    assert (stage1 / 'epoch_2.pth.truncated').is_file()
+    assert not record['stage2']['complete']
+
+    # what stage 2 began with is what stage 1 handed over, statistics of BatchNorm included
+    given = record['stage2']['handed_over']
+    best = bench.work / given['file']
+    assert given['which'] == 'best'
+    assert best.name == record['stage1']['best_file']
+    assert given['sha256'] == sha256(best)
+    start = torch.load(bench.folder / 'stage2_start.pth', weights_only=True)
+    weights = torch.load(best, weights_only=True)['state_dict']
+    expected = {k[9:]: v for k, v in weights.items() if k.startswith('backbone.')}
+    assert set(start) == set(expected)
+    for name, value in start.items():
+        assert torch.equal(value, expected[name]), name
+    assert start['bn1.num_batches_tracked'] > 0
+    assert not torch.equal(start['bn1.running_mean'], torch.zeros(8))
+    assert f'45 parameters and 45 buffers from backbone.* of work/{given["file"]}' in out
+
+    # stage 2 goes on, stage 1 is not trained again
+    before = (stage1 / 'epoch_3.pth').stat().st_mtime_ns
+    status, out = bench.run('--resume')
+    assert status == 0, out
+    assert '== stage 1 is complete' in out
+    assert (stage1 / 'epoch_3.pth').stat().st_mtime_ns == before
+    record = bench.record()['stages']
+    assert len(record['stage1']['attempts']) == 2
+    assert [a['resumed_from'] for a in record['stage2']['attempts']] == [None, 'epoch_1.pth']
+    assert (record['stage2']['epochs'], record['stage2']['iterations']) == (2, 4)
+    assert record['stage2']['last_file'] == 'epoch_2.pth'
+    assert record['stage2']['best_metric'] == 'image/mIoU'
+    assert 'resumed epoch: 1, iter: 2' in (bench.work / 'stage2.log').read_text()
+
+    # what is complete is left alone, and not mixed with another run
+    monkeypatch.chdir(bench.folder)
+    monkeypatch.syspath_prepend(str(bench.folder))
+    assert tool.main([*bench.args, '--resume']) == 0
+    assert 'stage2: 2 epochs, best image/mIoU' in capsys.readouterr().out
+    assert tool.main(bench.args) == 2
+    assert 'continue it with --resume' in capsys.readouterr().err
+    other = ['--stage2-options', 'randomness.seed=5']
+    assert tool.main([*bench.args, *other, '--resume']) == 2
+    assert 'randomness.seed: 0 when it was started, 5 now' in capsys.readouterr().err
+    assert tool.main([*bench.args, '--hand-over', 'last', '--resume']) == 2
+    assert 'was started with --hand-over best' in capsys.readouterr().err
+    monkeypatch.chdir(bench.folder.parent)
+    args = [str(bench.folder / a) if a.endswith('.py') else a for a in bench.args]
+    assert tool.main([*args, '--resume']) == 2
+    assert f'was started in {bench.folder}' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_stopped_before_the_first_checkpoint_then_failing(bench):
+    status, out = bench.kill('stage1', 0, signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert '--resume continues it' in out
+    attempt = bench.record()['stages']['stage1']['attempts'][0]
+    assert attempt['status'] == -signal.SIGTERM
+    assert attempt['end'] >= attempt['start']
+    # nothing is saved yet, so that its config may still change; stage 2 then has a mistake
+    one = ['--stage1-options', 'train_cfg.max_epochs=1', 'default_hooks.checkpoint.save_best=None']
+    bad = ['--stage2-options', 'val_evaluator.0.type=NoSuchMetric']
+    status, out = bench.run('--resume', *one, *bad)
+    assert status == 1
+    assert 'stage1 has changed and no checkpoint yet, it starts anew: ' in out
+    assert 'no best checkpoint to start from' in out
+    assert 'Its last checkpoint is handed over' in out
+    assert 'error: stage 2 ended with status 1' in out
+    assert 'NoSuchMetric' in out[out.index('error: stage 2') :]
+    # mended, it is not stage 1 that pays
+    status, out = bench.run('--resume', *one)
+    assert status == 0, out
+    record = bench.record()['stages']
+    tried = [[attempt['status'] for attempt in record[s]['attempts']] for s in record]
+    assert tried == [[-signal.SIGTERM, 0], [1, 0]]
+    assert record['stage1']['epochs'] == 1
+    handed = record['stage2']['handed_over']
+    assert (handed['file'], handed['which']) == ('stage1/epoch_1.pth', 'last')

@@ -1,0 +1,94 @@
+"""The checkpoints of a killed run, and which one is gone on from."""
+
+import sys
+
+import torch
+from helpers import ROOT
+
+from condseg_mmseg.engine.strict_pretrained import is_whole
+
+sys.path.insert(0, str(ROOT / 'tools'))
+
+from _two_stages.checkpoints import numbered, outcome, prepare_resume, sha256
+
+
+def _checkpoint(path, epoch, best=None):
+    info = dict(keep_ckpt_ids=[epoch])
+    if best:
+        info |= dict(best_score=0.5, best_ckpt=f'/elsewhere/{best}')
+    hub = dict(runtime_info=info, log_scalars={})
+    torch.save(dict(meta=dict(epoch=epoch, iter=4 * epoch), message_hub=hub), path)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _info(path):
+    return torch.load(path, weights_only=True)['message_hub']['runtime_info']
+
+
+def test_nothing_to_resume(tmp_path):
+    assert prepare_resume(tmp_path / 'absent') == (None, [])
+    (tmp_path / 'last_checkpoint').write_text('')  # killed while mmengine wrote it
+    assert prepare_resume(tmp_path) == (None, [])
+    assert not (tmp_path / 'last_checkpoint').exists()
+
+
+def test_the_newest_is_found_by_number_not_by_name(tmp_path):
+    for name in ('epoch_9.pth', 'epoch_10.pth', 'best_score_epoch_11.pth', 'epoch_10-00000000.pth'):
+        _checkpoint(tmp_path / name, 1)
+    assert [path.name for path in numbered(tmp_path)] == ['epoch_10.pth', 'epoch_9.pth']
+    (tmp_path / 'last_checkpoint').write_text('')
+    chosen, told = prepare_resume(tmp_path)
+    assert (chosen.name, told) == ('epoch_10.pth', [])
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_10.pth')
+
+
+def test_a_truncated_newest_is_moved_aside(tmp_path):
+    for epoch in (1, 2):
+        _checkpoint(tmp_path / f'epoch_{epoch}.pth', epoch, 'best_a_epoch_1.pth')
+    _checkpoint(tmp_path / 'best_a_epoch_1.pth', 1)
+    (tmp_path / 'epoch_2.pth.truncated').touch()
+    _truncate(tmp_path / 'epoch_2.pth')
+    chosen, told = prepare_resume(tmp_path)
+    assert chosen.name == 'epoch_1.pth'
+    assert len(told) == 1
+    assert 'epoch_2.pth is truncated' in told[0]
+    assert 'moved to epoch_2.pth.truncated2' in told[0]
+    assert not (tmp_path / 'epoch_2.pth').exists()
+    assert _info(chosen)['best_score'] == 0.5  # its best checkpoint is there
+    _truncate(chosen)
+    assert prepare_resume(tmp_path)[0] is None  # from the beginning
+
+
+def test_after_a_lost_best_the_epoch_is_done_again(tmp_path):
+    """mmengine removes the old best one, then writes the new one in place."""
+    for epoch in (3, 4):
+        _checkpoint(tmp_path / f'epoch_{epoch}.pth', epoch, 'best_a_epoch_2.pth')
+    _checkpoint(tmp_path / 'best_a_epoch_4.pth', 4)
+    _truncate(tmp_path / 'best_a_epoch_4.pth')
+    chosen, told = prepare_resume(tmp_path)
+    assert chosen.name == 'epoch_3.pth'
+    assert 'epoch_4.pth is made and validated again' in told[-1]
+    # or else nothing would be saved until a score beats that of a file which is gone
+    assert _info(chosen) == dict(keep_ckpt_ids=[4 - 1])
+    assert is_whole(chosen)
+
+
+def test_a_lost_best_without_an_earlier_checkpoint_is_forgotten(tmp_path):
+    _checkpoint(tmp_path / 'epoch_4.pth', 4, 'best_a_epoch_2.pth')
+    assert prepare_resume(tmp_path) == (tmp_path / 'epoch_4.pth', [])
+    assert 'best_score' not in _info(tmp_path / 'epoch_4.pth')
+
+
+def test_the_outcome_is_that_of_the_newest_whole_checkpoint(tmp_path):
+    _checkpoint(tmp_path / 'epoch_2.pth', 2, 'best_a_epoch_1.pth')
+    _checkpoint(tmp_path / 'best_a_epoch_1.pth', 1)
+    assert outcome(tmp_path) == dict(
+        epochs=2, iterations=8, last_file='epoch_2.pth', best_file='best_a_epoch_1.pth',
+        best_score=0.5,
+    )  # fmt: skip
+    assert outcome(tmp_path / 'absent')['last_file'] is None
+    (tmp_path / 'abc').write_text('abc')
+    assert sha256(tmp_path / 'abc').startswith('ba7816bf8f01cfea')

@@ -1,0 +1,198 @@
+"""The configs of both stages, and the options that hand the encoder over."""
+
+import sys
+
+import pytest
+import torch
+from helpers import ROOT, load_script
+from mmengine.config import Config
+
+sys.path.insert(0, str(ROOT / 'tools'))
+
+from _cfg_options import path_option, read_options
+from _two_stages import UserError
+from _two_stages.stage_config import Stage, check_encoders_fit, differences, hand_over_options
+
+DEMO = ROOT / 'configs' / 'condseg'
+STAGE1 = DEMO / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'
+STAGE2 = DEMO / 'condseg_r18_1xb8-4e_demo-96x96.py'
+
+
+@pytest.fixture
+def tool():
+    return load_script('tools/train_two_stages.py')
+
+
+@pytest.fixture
+def stage2(tmp_path):
+    """Makes a stage 2 with the given encoder."""
+
+    def make(options=(), **backbone):
+        path = tmp_path / 'stage2.py'
+        cfg = Config(dict(model=dict(backbone=backbone), custom_imports=dict(imports=['json'])))
+        cfg.dump(path)
+        return Stage(2, path, list(options))
+
+    return make
+
+
+def _handed_over(stage, root):
+    """What mmseg's script makes of the encoder's config."""
+    options = hand_over_options(stage, root / 'stage1' / 'best.pth', root)
+    cfg = stage.cfg.copy()
+    cfg.merge_from_dict(read_options([*stage.options, *options]))
+    return cfg.model.backbone.to_dict()
+
+
+STRICT = dict(
+    type='mmseg.StrictPretrained', checkpoint='stage1/best.pth', prefix='backbone.'
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'init_cfg',
+    [
+        ...,
+        None,
+        dict(type='Pretrained', checkpoint='https://a.b/c.pth', map_location='cpu'),
+        dict(type='Kaiming', layer='Conv2d'),
+        [dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', layer='BatchNorm2d', val=1)],
+    ],
+)
+def test_the_encoder_starts_from_the_checkpoint_whatever_the_config_says(
+    stage2, tmp_path, init_cfg
+):
+    given = {} if init_cfg is ... else dict(init_cfg=init_cfg)
+    assert _handed_over(stage2(depth=18, **given), tmp_path) == dict(depth=18, init_cfg=STRICT)
+
+
+def test_switches_of_the_hand_over_stay(stage2, tmp_path):
+    """The preset 'official' loses the statistics of BatchNorm on purpose."""
+    init = dict(type='StrictPretrained', checkpoint='x', prefix='encoder.', buffers=False)
+    expected = {**STRICT, 'type': 'StrictPretrained', 'buffers': False}
+    assert _handed_over(stage2(init_cfg=init), tmp_path) == dict(init_cfg=expected)
+    stage = stage2(['model.backbone.init_cfg.buffers=False'], init_cfg=dict(type='Pretrained'))
+    assert _handed_over(stage, tmp_path) == dict(init_cfg={**STRICT, 'buffers': False})
+
+
+def test_the_older_way_to_name_weights_goes(stage2, tmp_path):
+    """mmseg's ResNet refuses both; EfficientNetLite's flag of this name is another matter."""
+    stage = stage2(pretrained='torchvision://resnet18')
+    assert _handed_over(stage, tmp_path) == dict(pretrained=None, init_cfg=STRICT)
+    stage = stage2(type='EfficientNetLite', pretrained=True)
+    assert _handed_over(stage, tmp_path)['pretrained'] is True
+
+
+def test_an_efficientnet_starts_from_the_checkpoint_not_from_imagenet(stage2, tmp_path):
+    pytest.importorskip('efficientnet_lite_pytorch', reason='needs the extra "lite"')
+    from mmseg.registry import MODELS
+
+    small = dict(type='EfficientNetLite', out_indices=(0, 1))
+    trained = MODELS.build({**small, 'pretrained': False})
+    for value in trained.state_dict().values():
+        value.copy_(torch.rand(value.shape) + 1)
+    (tmp_path / 'stage1').mkdir()
+    weights = {f'backbone.{key}': value for key, value in trained.state_dict().items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'stage1' / 'best.pth')
+    cfg = _handed_over(stage2(**small), tmp_path)
+    cfg['init_cfg']['checkpoint'] = str(tmp_path / 'stage1' / 'best.pth')
+    encoder = MODELS.build(cfg)
+    encoder.init_weights()
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, trained.state_dict()[name]), name
+
+
+@pytest.mark.parametrize('name', ['a b', 'a,b', "b'", '(a)'])
+def test_paths_that_mmengine_would_change_are_refused(tool, tmp_path, name, monkeypatch, capsys):
+    with pytest.raises(ValueError, match='a space, a comma, a quotation mark or a bracket'):
+        path_option('key', tmp_path / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    if name in ('a b', 'a,b'):  # the others are read as they are inside a longer path
+        args = [str(STAGE1), str(STAGE2), '--work-dir', name]
+        assert tool.main(args) == 2
+        assert name in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_are_given_from_the_working_directory(tmp_path):
+    root = tmp_path / 'a b, c'
+    assert path_option('k', root / 'x' / 'y.pth', root) == 'k=x/y.pth'
+    assert path_option('k', tmp_path / 'y.pth', root) == f'k={tmp_path}/y.pth'
+
+
+def test_encoders_that_do_not_fit_are_found_before_any_training(tool, tmp_path, capsys):
+    args = [str(STAGE1), str(STAGE2), '--work-dir', str(tmp_path / 'work')]
+    assert tool.main([*args, '--stage1-options', 'model.backbone.base_channels=16']) == 2
+    error = capsys.readouterr().err
+    assert 'does not fit' in error
+    assert 'layer1.0.conv1.weight: (16, 32, 3, 3) in stage 1, (32, 32, 3, 3) in stage 2' in error
+    assert not (tmp_path / 'work').exists()
+    deeper = Stage(1, STAGE1, ['model.backbone.depth=34'])
+    with pytest.raises(UserError, match=r'layer1\.2\.conv1\.weight: .* in stage 1, missing in'):
+        check_encoders_fit(deeper, Stage(2, STAGE2))
+    tolerant = tmp_path / 'stage2.py'
+    tolerant.write_text(
+        f"_base_ = '{STAGE2}'\n"
+        "init_cfg = dict(_delete_=True, type='StrictPretrained', allow_unexpected=True)\n"
+        'model = dict(backbone=dict(init_cfg=init_cfg))\n'
+    )
+    check_encoders_fit(deeper, Stage(2, tolerant))
+    with pytest.raises(UserError, match='depth 17'):
+        check_encoders_fit(Stage(1, STAGE1, ['model.backbone.depth=17']), Stage(2, STAGE2))
+
+
+@pytest.mark.parametrize(
+    ('number', 'option', 'message'),
+    [
+        (2, 'model.backbone.init_cfg=None', r'this tool sets model\.backbone\.init_cfg'),
+        (2, 'load_from=a.pth', 'this tool sets load_from'),
+        (1, 'work_dir=x', 'this tool sets work_dir'),
+        (1, 'default_hooks.checkpoint.out_dir=x', 'elsewhere than --work-dir'),
+        (1, 'model.backbone=None', r'has no model\.backbone'),
+        (2, 'custom_imports.imports=[]', 'add custom_imports'),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(number, option, message):
+    with pytest.raises(UserError, match=message):
+        Stage(number, (STAGE1, STAGE2)[number - 1], [option]).check()
+
+
+def test_a_stage_one_may_start_from_any_weights():
+    Stage(1, STAGE1, ['model.backbone.init_cfg=None', 'load_from=a.pth']).check()
+
+
+def test_a_config_that_loads_over_the_encoder_is_refused(tmp_path):
+    path = tmp_path / 'stage2.py'
+    path.write_text(f"_base_ = '{STAGE2}'\nload_from = 'a.pth'\n")
+    with pytest.raises(UserError, match=r'load_from=a\.pth would write over the encoder'):
+        Stage(2, path).check()
+
+
+def test_unreadable_input_is_named(tool, tmp_path, capsys):
+    absent = tmp_path / 'absent.py'
+    assert tool.main([str(absent), str(STAGE2)]) == 2
+    assert str(absent) in capsys.readouterr().err
+    assert tool.main([str(STAGE1), str(STAGE2), '--stage2-options', 'max_epochs']) == 2
+    assert "'max_epochs' is no option: write KEY=VALUE" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tool.main([str(STAGE1), str(STAGE2), '--gpus', '0'])
+
+
+def test_differences_name_keys_and_values():
+    then = dict(train_cfg=dict(max_epochs=2, by=1), pipeline=[dict(type='A'), dict(p=1)], old=[])
+    now = dict(train_cfg=dict(max_epochs=4, by=1), pipeline=[dict(type='A'), dict(p=2)], new=None)
+    assert differences(then, then) == []
+    assert differences(then, now) == [
+        'train_cfg.max_epochs: 2 when it was started, 4 now',
+        'pipeline.1.p: 1 when it was started, 2 now',
+        'old: [] when it was started, not set now',
+        'new: not set when it was started, null now',
+    ]
+
+
+def test_several_gpus_go_through_the_launcher(tool, tmp_path):
+    stage = Stage(1, STAGE1, ['a=1'])
+    assert tool.command(stage, tmp_path, ['b=2'], 4) == [
+        'bash', str(ROOT / 'tools' / 'dist_train.sh'), str(STAGE1), '4',
+        '--work-dir', str(tmp_path), '--cfg-options', 'a=1', 'b=2',
+    ]  # fmt: skip

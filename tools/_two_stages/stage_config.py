@@ -1,0 +1,184 @@
+"""Reads the configs of both stages, and makes the options that hand the encoder over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from _cfg_options import path_option, read_options
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, init_default_scope
+from mmseg.registry import MODELS
+
+from . import UserError
+
+INIT = 'model.backbone.init_cfg'
+# set by the tool itself; of stage 2, what the hand-over sets
+_RESERVED = ('work_dir', 'resume', 'launcher')
+_RESERVED_2 = (
+    *_RESERVED,
+    'load_from',
+    INIT,
+    f'{INIT}.type',
+    f'{INIT}.checkpoint',
+    f'{INIT}.prefix',
+)
+
+
+@dataclass
+class Stage:
+    """One of the two trainings.
+
+    Args:
+        number: 1 or 2.
+        config: File of its config, as the user gave it.
+        options: ``KEY=VALUE`` texts that change it.
+    """
+
+    number: int
+    config: Path
+    options: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        try:
+            self.cfg = Config.fromfile(str(self.config))
+            self.cfg.merge_from_dict(read_options(self.options))
+        # a config is a program, and may fail in any way
+        except Exception as error:
+            raise UserError(
+                f'{self.config}: cannot be read: {type(error).__name__}: {error}'
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """'stage1' or 'stage2': its folder, and its key in the record."""
+        return f'stage{self.number}'
+
+    @property
+    def settings(self) -> dict:
+        """The whole config as JSON knows it, to be compared with a later one."""
+        return json.loads(json.dumps(self.cfg.to_dict(), default=str, sort_keys=True))
+
+    def check(self) -> None:
+        """Refuse what would make this stage lose its checkpoints or its start.
+
+        Raises:
+            UserError: With what to change.
+        """
+        for option in self.options:
+            key = option.partition('=')[0]
+            if key in (_RESERVED if self.number == 1 else _RESERVED_2):
+                raise UserError(f'--{self.name}-options {option}: this tool sets {key}')
+        if not isinstance(self.cfg.get('model', {}).get('backbone'), dict):
+            raise UserError(f'{self.config}: has no model.backbone, the encoder to hand over')
+        hook = self.cfg.get('default_hooks', {}).get('checkpoint') or {}
+        if hook.get('out_dir'):
+            raise UserError(
+                f'{self.config}: default_hooks.checkpoint.out_dir={hook["out_dir"]} puts the '
+                'checkpoints elsewhere than --work-dir: take it out'
+            )
+        if self.number == 2 and self.cfg.get('load_from'):
+            raise UserError(
+                f'{self.config}: load_from={self.cfg.load_from} would write over the encoder of '
+                'stage 1: set it to None'
+            )
+        imports = (self.cfg.get('custom_imports') or {}).get('imports')
+        if self.number == 2 and not imports:
+            raise UserError(
+                f'{self.config}: mmseg will not know what loads the encoder, StrictPretrained: '
+                "add custom_imports = dict(imports=['condseg_mmseg'], allow_failed_imports=False)"
+            )
+
+
+def hand_over_options(stage2: Stage, checkpoint: Path, root: Path) -> list[str]:
+    """Make the options that start the encoder of stage 2 from a checkpoint of stage 1.
+
+    ``--cfg-options`` merges dicts. An ``init_cfg`` of type ``StrictPretrained`` keeps its other
+    arguments, as ``buffers=False`` of the preset ``official``; one of another type goes, or its
+    arguments would be left over.
+
+    Args:
+        stage2: Stage 2.
+        checkpoint: Absolute path.
+        root: Directory that the training runs in.
+
+    Raises:
+        ValueError: mmengine would change the path.
+    """
+    backbone = stage2.cfg.model.backbone
+    current = backbone.get('init_cfg')
+    options = []
+    if not (isinstance(current, dict) and _type_name(current) == 'StrictPretrained'):
+        # mmengine takes the key out again only where there is something to delete
+        options += [f'{INIT}._delete_=True'] if 'init_cfg' in backbone else []
+        options += [f'{INIT}.type=mmseg.StrictPretrained']
+    options += [path_option(f'{INIT}.checkpoint', checkpoint, root), f'{INIT}.prefix=backbone.']
+    # the older way to name weights: mmseg refuses it beside init_cfg. (EfficientNetLite has a flag
+    # of this name, which init_cfg overrides.)
+    for place, key in ((stage2.cfg.model, 'model.'), (backbone, 'model.backbone.')):
+        if isinstance(place.get('pretrained'), str):
+            options.append(f'{key}pretrained=None')
+    return options
+
+
+def check_encoders_fit(stage1: Stage, stage2: Stage) -> None:
+    """Build both encoders and compare them, before hours are spent on the first.
+
+    Raises:
+        UserError: One does not build, or they differ in the names or shapes of their weights.
+    """
+    cfg = stage2.cfg.copy()
+    cfg.merge_from_dict(read_options(hand_over_options(stage2, Path('/later.pth'), Path('/'))))
+    given, wanted = (
+        _encoder_shapes(stage, c) for stage, c in ((stage1, stage1.cfg), (stage2, cfg))
+    )
+    extra = cfg.model.backbone.init_cfg.get('allow_unexpected', False)
+    wrong = [
+        f'{name}: {given.get(name, "missing")} in stage 1, {wanted.get(name, "missing")} in stage 2'
+        for name in {**wanted, **({} if extra else given)}
+        if given.get(name) != wanted.get(name)
+    ]
+    if wrong:
+        raise UserError(
+            f'the encoder of {stage1.config} does not fit that of {stage2.config}; '
+            f'{len(wrong)} weights differ:\n  ' + '\n  '.join(wrong[:10])
+        )
+
+
+def differences(then: dict, now: dict) -> list[str]:
+    """List where two settings differ, one line each: dotted key, old and new value."""
+    then, now = _flat(then), _flat(now)
+    return [
+        f'{key}: {then.get(key, "not set")} when it was started, {now.get(key, "not set")} now'
+        for key in {**then, **now}
+        if then.get(key, ...) != now.get(key, ...)
+    ]
+
+
+def _flat(node: Any, path: str = '') -> dict[str, str]:
+    if isinstance(node, dict) and (node or not path):
+        return {k: v for key in node for k, v in _flat(node[key], f'{path}.{key}').items()}
+    if isinstance(node, list) and any(isinstance(item, dict) for item in node):
+        return {k: v for i, item in enumerate(node) for k, v in _flat(item, f'{path}.{i}').items()}
+    return {path.lstrip('.'): json.dumps(node)}
+
+
+def _type_name(cfg: dict) -> str:
+    kind = cfg.get('type')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def _encoder_shapes(stage: Stage, cfg: Config) -> dict[str, tuple[int, ...]]:
+    scope = cfg.get('default_scope') or 'mmseg'
+    init_default_scope(scope)
+    with DefaultScope.overwrite_default_scope(scope):
+        try:
+            encoder = MODELS.build(cfg.model.backbone)
+        # whatever its constructor raises
+        except Exception as error:
+            raise UserError(
+                f'{stage.config}: its encoder does not build: {type(error).__name__}: {error}'
+            ) from error
+    return {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
