@@ -28,11 +28,6 @@ OURS = [
 
 
 @pytest.fixture(scope='module')
-def leaves(root):
-    return [path.stem for path in sorted((root / 'configs' / 'condseg').glob('*.py'))]
-
-
-@pytest.fixture(scope='module')
 def all_names(root):
     return [path.stem for path in list_configs(root / 'configs')]
 
@@ -97,16 +92,22 @@ def test_default_runtime_makes_our_types_known(root):
     assert cfg.default_hooks.checkpoint.rule == 'greater'
 
 
-def test_metafiles(root, leaves):
+def test_metafiles(root, all_names):
     index = yaml.safe_load((root / 'model-index.yml').read_text())
-    assert index['Import'] == ['configs/condseg/metafile.yml']
-    meta = yaml.safe_load((root / index['Import'][0]).read_text())
-    collections = {collection['Name'] for collection in meta['Collections']}
-    assert sorted(model['Name'] for model in meta['Models']) == leaves
-    for model in meta['Models']:
-        assert model['In Collection'] in collections
-        assert (root / model['Config']).is_file(), model['Config']
-        assert model['Config'].endswith(f'/{model["Name"]}.py')
+    folders = {path.parent for path in list_configs(root / 'configs')}
+    assert index['Import'] == sorted(f'configs/{folder.name}/metafile.yml' for folder in folders)
+    names = []
+    for file in index['Import']:
+        meta = yaml.safe_load((root / file).read_text())
+        collections = {collection['Name'] for collection in meta['Collections']}
+        for collection in meta['Collections']:
+            assert (root / collection['README']).is_file(), collection['README']
+        for model in meta['Models']:
+            assert model['In Collection'] in collections
+            assert (root / model['Config']).is_file(), model['Config']
+            assert model['Config'] == file.replace('metafile.yml', f'{model["Name"]}.py')
+            names.append(model['Name'])
+    assert sorted(names) == sorted(all_names)
 
 
 def _pyproject(root):
@@ -170,7 +171,8 @@ def test_wheel_holds_package_configs_and_tools(root, built):
         metadata = wheel.read(f'condseg_mmseg-{condseg_mmseg.__version__}.dist-info/METADATA')
     expected = {'model-index.yml'} | _files(root / 'configs') | _files(root / 'tools')
     expected = {f'condseg_mmseg/.mim/{name}' for name in expected}
-    expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith('.py')}
+    sources = ('.py', '.c', '.h')  # C of the op, compiled on first use
+    expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith(sources)}
     assert names == expected
     unconditional = re.findall(r'^Requires-Dist: ([a-z]+)[^;\n]*$', metadata.decode(), re.MULTILINE)
     assert sorted(unconditional) == ['numpy', 'torch']

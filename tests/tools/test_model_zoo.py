@@ -1,0 +1,277 @@
+"""The model zoo: metafiles and tables in step with the configs, and how they are counted."""
+
+import copy
+import importlib
+import shutil
+import sys
+
+import pytest
+import torch
+import yaml
+from helpers import ROOT
+from mmengine.config import Config
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
+zoo = importlib.import_module('model_zoo')
+counting = importlib.import_module('_zoo_complexity')
+
+DEMO = 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'
+# The paper's table: mIoU, mDSC, recall, precision.
+PAPER = {
+    'Kvasir-SEG': (84.6, 90.5, 92.3, 91.7),
+    'Kvasir-Sessile': (81.2, 89.1, 90.1, 90.0),
+    'GlaS': (85.1, 91.6, 93.5, 90.5),
+    'ISIC-2016': (86.8, 92.5),
+    'ISIC-2017': (80.9, 88.3),
+}
+
+
+@pytest.fixture(scope='module')
+def models():
+    meta = yaml.safe_load((ROOT / 'configs' / 'condseg' / 'metafile.yml').read_text())
+    return {model['Name']: model for model in meta['Models']}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy with one data set, two ablations and the demo."""
+    keep = ('kvasir-seg-256x256.py', 'demo-96x96.py')
+    for folder in ('_base_', 'condseg', 'ablations'):
+        shutil.copytree(ROOT / 'configs' / folder, tmp_path / 'configs' / folder)
+    for path in (tmp_path / 'configs').rglob('*.py'):
+        if '_base_' not in path.parts and not path.name.endswith(keep):
+            path.unlink()
+    for name in ('README.md', 'model-index.yml'):
+        shutil.copy2(ROOT / name, tmp_path)
+    metafile = tmp_path / 'configs' / 'condseg' / 'metafile.yml'
+    meta = yaml.safe_load(metafile.read_text())
+    del meta['Collections'][0]['Reported Results']['Results'][1:]
+    metafile.write_text(yaml.safe_dump(meta))
+    assert zoo.main(['--write', '--quick', '--root', str(tmp_path)]) == 0
+    return tmp_path
+
+
+def tiny(size=32):
+    """The demo's network, smaller."""
+    config = Config.fromfile(DEMO)
+    config.merge_from_dict(
+        {
+            'model.data_preprocessor.size': (size, size),
+            'model.backbone.stem_channels': 8,
+            'model.backbone.base_channels': 8,
+            'model.neck.in_channels': [8, 8, 16, 32],
+            'model.neck.out_channels': 8,
+            'model.decode_head.in_channels': [8] * 4,
+            'model.decode_head.channels': 8,
+            'model.auxiliary_head.in_channels': 8,
+        }
+    )
+    return config
+
+
+def test_metafiles_and_tables_are_in_step_with_the_configs():
+    assert zoo.compare(zoo.expected(ROOT, zoo.Numbers(quick=True)), ROOT) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_parameters_and_flops_are_in_step_with_the_networks():
+    assert zoo.compare(zoo.expected(ROOT, zoo.Numbers(quick=False)), ROOT) == []
+
+
+def test_scores_are_the_papers_and_said_to_be(models):
+    results = {name: model['Results'] for name, model in models.items() if 'Results' in model}
+    assert all('_paper_' in name and '-stage1' not in name for name in results)
+    found = {}
+    for (result,) in results.values():
+        assert result['Task'] == 'Semantic Segmentation'
+        assert result['Source'].startswith('reported by the paper')
+        found[result['Dataset']] = tuple(result['Metrics'].values())
+        names = ['mIoU', 'mDice', 'mRecall', 'mPrecision']
+        assert list(result['Metrics']) == names[: len(result['Metrics'])]
+    assert found == PAPER
+    assert not [model for model in models.values() if 'Weights' in model]
+
+
+def test_published_size_and_cost(models):
+    stage1 = models['condseg-stage1_r50_official_1xb8-300e_glas-256x256']['Metadata']
+    stage2 = models['condseg_r50_official_1xb12-300e_glas-256x256']['Metadata']
+    assert f'{stage1["Parameters"] / 1e6:.2f}' == '8.66'
+    assert f'{stage2["Parameters"] / 1e6:.2f}' == '45.55'
+    # the released code runs all of it in prediction
+    assert f'{(stage2["FLOPs"] + stage2["Training-only FLOPs"]) / 1e9:.0f}' == '101'
+
+
+@pytest.mark.parametrize('file', ['README.md', 'configs/condseg/README.md'])
+def test_tables_show_networks_and_the_papers_scores(file):
+    table = (ROOT / file).read_text().split(zoo.MARKERS[0])[1].split(zoo.MARKERS[1])[0]
+    assert '| 2 | ResNet-50 | 256 x 256 | 45.55 | 9.20 | 83.1 | 18.0 |' in table
+    assert '| 1 | ResNet-50 | 256 x 256 | 8.66 | - | 4.61 | - |' in table
+    assert 'No result of this repository' in table
+    rows = [line.strip('| ').split(' | ') for line in table.splitlines()]
+    for data_set, scores in PAPER.items():
+        assert [r for r in rows if r[0] == data_set and r[-2:] == [str(x) for x in scores[:2]]] or [
+            r for r in rows if r == [data_set, *map(str, scores), *['-'] * (4 - len(scores))]
+        ]
+
+
+@pytest.fixture(scope='module')
+def counted():
+    """A small network and what is counted of it."""
+    model = counting.build_model(tiny())
+    return model, counting.analyze(model, (32, 32))
+
+
+def test_convolutions_are_counted_as_by_torch_and_the_op_by_hand(counted):
+    model, analyzer = counted
+    whole = counting._AllParts(copy.deepcopy(model)).to('meta')
+    with FlopCounterMode(display=False) as oracle:
+        whole(torch.zeros(1, 3, 32, 32, device='meta'))
+    operators = analyzer.by_operator()
+    assert 2 * operators['conv'] == oracle.get_total_flops()
+    pixels = sum((32 // stride) ** 2 for stride in (2, 4, 8, 16))
+    # 8 channels, for foreground and for background; 25 offsets in windows of 3 x 3
+    assert operators['outlook'] == 2 * 25 * 8 * pixels
+
+
+def test_parts_for_training_are_what_logits_do_not_depend_on(counted):
+    numbers = counting.numbers(*counted)
+    model = copy.deepcopy(counted[0]).to('meta').eval()
+    model.neck.sid_in_eval = False
+    x = torch.zeros(1, 3, 32, 32, device='meta')
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(model(x).sum(), parameters, allow_unused=True)
+    unused = [p.numel() for p, g in zip(parameters, gradients, strict=True) if g is None]
+    assert sum(numbers['Training-only Parameters'].values()) == sum(unused) > 0
+    assert numbers['Parameters'] == sum(p.numel() for p in parameters)
+    convolutions = {}
+    for name, part in (('prediction', model), ('whole', counting._AllParts(model))):
+        model.neck.sid_in_eval = name == 'whole'
+        with FlopCounterMode(display=False) as oracle:
+            part(x)
+        convolutions[name] = oracle.get_total_flops() / 2
+    extra = convolutions['whole'] - convolutions['prediction']
+    # the rest is BatchNorm, resizes and the op, a small part
+    assert extra < numbers['Training-only FLOPs'] < 1.1 * extra
+
+
+@pytest.mark.slow
+def test_without_the_parts_for_training_the_same_is_counted(counted):
+    numbers = counting.numbers(*counted)
+    config = tiny()
+    config.model.auxiliary_head = None
+    config.model.neck.sid_outputs = False
+    assert counting.measure(config) == {
+        'Parameters': numbers['Parameters'] - sum(numbers['Training-only Parameters'].values()),
+        'FLOPs': numbers['FLOPs'],
+    }
+
+
+class _Doubling(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+
+class _Unknown(torch.nn.Module):
+    with_auxiliary_head = False
+
+    def extract_feat(self, x):
+        return _Doubling.apply(x)
+
+    def decode_head(self, x):
+        return x
+
+
+def test_an_operation_that_no_handle_counts_is_refused():
+    with pytest.raises(RuntimeError, match=r'no handle counts prim::PythonOp\._Doubling'):
+        counting.analyze(_Unknown(), (32, 32))
+
+
+def test_one_measurement_for_configs_that_share_a_network(monkeypatch):
+    calls = []
+    monkeypatch.setattr(zoo, 'measure', lambda config: calls.append(1) or {'Parameters': 1})
+    numbers = zoo.Numbers(quick=False)
+    folder = ROOT / 'configs' / 'condseg'
+    seg = '1xb12-300e_kvasir-seg-256x256'
+    for name in (f'condseg_r50_{seg}', f'condseg_r50_official_{seg}', seg.replace('12', '4')):
+        name = name if name.startswith('condseg') else f'condseg_r50_paper_{name}'
+        numbers.of(folder / f'{name}.py', {})(Config.fromfile(folder / f'{name}.py'))
+    assert len(calls) == 1
+    config = Config.fromfile(folder / f'condseg_r50_{seg}.py')
+    for option in ({'model.neck.kernel_size': 5}, {'model.data_preprocessor.size': (128, 128)}):
+        changed = Config(config.to_dict())
+        changed.merge_from_dict(option)
+        numbers.of(folder / 'changed.py', {})(changed)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ('stem', 'message'),
+    [
+        ('condseg_r50_kvasir-seg', 'METHOD'),
+        ('condseg_r51_1xb8-8e_demo-96x96', "no title for 'r51'"),
+        ('condseg_r50_1xb8-8e_kvasir-256x256', "no title for 'kvasir'"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(stem, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.parse_name(stem)
+
+
+def test_a_name_is_taken_apart():
+    parts = zoo.parse_name('condseg-stage1_r50_paper_2xb4-300e_kvasir-seg-to-glas-256x128')
+    expected = ('condseg', '-stage1', 'r50', 'paper', '2', '4', '300', 'kvasir-seg', 'glas')
+    assert tuple(parts.values()) == (*expected, '256', '128')
+    assert zoo.parse_name('baseline-sid-cdfa_lite0_1xb8-3e_kvasir-seg-96x96')['preset'] is None
+
+
+def test_the_first_sentence_describes(tmp_path):
+    path = tmp_path / 'a.py'
+    path.write_text('# Ablation: windows of 3.5\n# pixels, or so. And more.\nx = 1\n# other\n')
+    assert zoo.describe(path) == 'windows of 3.5 pixels, or so'
+    path.write_text('x = 1\n')
+    assert zoo.describe(path) == ''
+
+
+def test_check_names_what_is_out_of_step_and_write_mends_it(checkout, capsys):
+    run = ['--quick', '--root', str(checkout)]
+    assert zoo.main(run) == 0
+    readme, metafile = (checkout / 'configs' / 'condseg' / x for x in ('README.md', 'metafile.yml'))
+    good = readme.read_text(), metafile.read_text()
+    readme.write_text(good[0].replace('45.55 |', '44.44 |'))
+    metafile.write_text(good[1].replace('Epochs: 300', 'Epochs: 30', 1))
+    capsys.readouterr()
+    assert zoo.main([*run, '--check']) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2
+    assert said[0].startswith('configs/condseg/metafile.yml:')
+    assert said[0].endswith("has 'Epochs: 30' where the configs give 'Epochs: 300'")
+    assert said[1].startswith('configs/condseg/README.md:')
+    assert '44.44' in said[1]
+    assert zoo.main([*run, '--write']) == 0
+    assert (readme.read_text(), metafile.read_text()) == good
+    assert not list(checkout.rglob('*.tmp'))
+
+
+def test_wrong_checkouts_are_refused_and_left_alone(checkout, capsys):
+    run = ['--write', '--quick', '--root', str(checkout)]
+    ablations = checkout / 'configs' / 'ablations'
+    new = ablations / 'condseg-new_r50_1xb12-300e_kvasir-seg-256x256.py'
+    shutil.copy2(ablations / 'baseline_r50_1xb12-300e_kvasir-seg-256x256.py', new)
+    before = {path: path.read_bytes() for path in checkout.rglob('*') if path.is_file()}
+
+    def refused(message):
+        with pytest.raises(SystemExit) as caught:
+            zoo.main(run)
+        assert caught.value.code == 2
+        assert message in capsys.readouterr().err
+
+    refused(f'{new}: its metafile has no parameters and FLOPs yet; run without --quick')
+    assert {p: p.read_bytes() for p in checkout.rglob('*') if p.is_file()} == before
+    new.unlink()
+    (ablations / 'README.md').write_text('# Ablations\n')
+    refused('README.md: the lines <!-- zoo --> and <!-- /zoo --> are missing')
+    (ablations / 'metafile.yml').write_text('Models: []\n')
+    refused('metafile.yml: not a metafile with one collection')

@@ -1,0 +1,143 @@
+"""Parameters and multiply-adds of the network of a config.
+
+Counted by mmengine's ``FlopAnalyzer``, as mmseg's ``get_flops.py`` does: convolutions, matrix
+products, BatchNorm and bilinear resizes at batch 1, one fused multiply-add as one. It does not know
+the outlook aggregation of :mod:`condseg_mmseg.ops`, so a handle for it stands here. Left out, as
+there: sums and products of single elements, pooling, sigmoid and softmax.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.config import Config
+from summarize_runs import build_model
+from torch import Tensor, nn
+
+from condseg_mmseg.models.layers import ContrastDrivenFeatureAggregation
+
+# What prediction leaves out. A test compares this with the parameters that logits depend on.
+TRAINING_ONLY = ('auxiliary_head', 'neck.sid.uncertainty')
+PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
+# Arguments that change neither parameters nor the number of operations.
+WITHOUT_EFFECT = ('init_cfg', 'loss_decode', 'background_target', 'attn_order')
+
+
+def input_size(config: Config) -> tuple[int, int]:
+    """Height and width in pixels of the network's input, those of the data preprocessor."""
+    height, width = config.model.data_preprocessor.size
+    return height, width
+
+
+def network_key(config: Config) -> str:
+    """Text that two configs share if parameters and multiply-adds of their networks are the same.
+
+    It is the network without its losses and the origin of its weights, and the input size: configs
+    that differ in data, schedule or preset need one measurement.
+
+    Args:
+        config: With ``model``.
+    """
+
+    def shape_of(node: object) -> object:
+        if isinstance(node, dict):
+            return {k: shape_of(v) for k, v in sorted(node.items()) if k not in WITHOUT_EFFECT}
+        return [shape_of(x) for x in node] if isinstance(node, (list, tuple)) else node
+
+    parts = {part: shape_of(config.model.get(part)) for part in PARTS}
+    return json.dumps([parts, input_size(config)])
+
+
+class _AllParts(nn.Module):
+    """A segmentor with everything that one view passes in training, as one module to trace."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = self.model.extract_feat(x)
+        logits = self.model.decode_head(features)
+        if not self.model.with_auxiliary_head:
+            return (logits,)
+        return (logits, *self.model.auxiliary_head(features))
+
+
+def _outlook(inputs: Sequence, outputs: Sequence) -> Counter:
+    """Multiply-adds of the regrouped form, (2k-1)^2 a value; see :mod:`condseg_mmseg.ops.fast`."""
+    values, attn = (node.type().sizes() for node in inputs[:2])  # (B, d, H, W), (B, k, k, ...)
+    return Counter(outlook=(2 * attn[1] - 1) ** 2 * math.prod(values))
+
+
+def analyze(model: nn.Module, size: tuple[int, int]) -> FlopAnalyzer:
+    """Count the multiply-adds of a segmentor, the parts for training included.
+
+    Args:
+        model: mmseg's ``EncoderDecoder``; set to eval mode.
+        size: Height and width of the input in pixels.
+
+    Returns:
+        mmengine's analyzer, in which the segmentor is the module 'model'.
+
+    Raises:
+        RuntimeError: An operation in Python that no handle counts.
+    """
+    model = model.eval()
+    if model.with_auxiliary_head:
+        model.neck.sid_in_eval = True
+    for module in model.modules():
+        if isinstance(module, ContrastDrivenFeatureAggregation):
+            module.backend = 'fast'  # whatever 'auto' would take on this machine
+    analyzer = FlopAnalyzer(_AllParts(model), (torch.zeros(1, 3, *size),))
+    analyzer.set_op_handle('prim::PythonOp._Outlook', _outlook)
+    analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with torch.no_grad():
+        analyzer.total()
+    unknown = [op for op in analyzer.unsupported_ops() if op.startswith('prim::PythonOp')]
+    if unknown:
+        raise RuntimeError(f'no handle counts {", ".join(unknown)}: add one beside _outlook')
+    return analyzer
+
+
+def numbers(model: nn.Module, analyzer: FlopAnalyzer) -> dict:
+    """Put parameters and multiply-adds under the names of a metafile.
+
+    Args:
+        model: The segmentor.
+        analyzer: What :func:`analyze` returns for it.
+
+    Returns:
+        Exact numbers: ``Parameters`` (all), ``FLOPs`` (prediction) and, where something is for
+        training only, ``Training-only Parameters`` by part and ``Training-only FLOPs``.
+    """
+    modules = dict(model.named_modules())
+    parts = [part for part in TRAINING_ONLY if part in modules]
+    flops = analyzer.by_module()
+    training = sum(flops[f'model.{part}'] for part in parts)
+    result = {'Parameters': count(model)}
+    if parts:
+        result['Training-only Parameters'] = {part: count(modules[part]) for part in parts}
+    result['FLOPs'] = int(analyzer.total() - training)
+    if parts:
+        result['Training-only FLOPs'] = int(training)
+    return result
+
+
+def measure(config: Config) -> dict:
+    """Build the network of a config and return its :func:`numbers` at its input size.
+
+    Args:
+        config: A config that stands alone.
+    """
+    model = build_model(config)
+    return numbers(model, analyze(model, input_size(config)))
+
+
+def count(module: nn.Module) -> int:
+    """Number of parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,170 @@
+"""Markdown tables of the model zoo, from the metafiles' models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+DATASETS = {
+    'kvasir-seg': 'Kvasir-SEG',
+    'kvasir-sessile': 'Kvasir-Sessile',
+    'glas': 'GlaS',
+    'isic2016': 'ISIC-2016',
+    'isic2017': 'ISIC-2017',
+    'cvc-clinicdb': 'CVC-ClinicDB',
+    'custom': 'your own',
+    'demo': 'generated scenes',
+}
+ENCODERS = {
+    'r50': 'ResNet-50',
+    'r18': 'ResNet-18',
+    'lite0': 'EfficientNet-Lite0',
+    'b16': 'U-Net',
+}
+PRESETS = ('default', 'official', 'paper')
+COMPLEXITY = ['input', 'parameters (M)', 'of these for training only', 'GMAC', 'more in training']
+METRICS = ('mIoU', 'mDice', 'mRecall', 'mPrecision')
+NOT_OURS = """\
+Scores as the paper reports them: of each image at 256 x 256, then averaged over images, in percent;
+mDice is its mDSC. No result of this repository is among them."""
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells of each row.
+    """
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _size(model: dict) -> str:
+    height, width = model['Metadata']['Input Size']
+    return f'{height} x {width}'
+
+
+def millions(parameters: int) -> str:
+    """Parameters in millions, two decimals."""
+    return f'{parameters / 1e6:.2f}'
+
+
+def giga(flops: int) -> str:
+    """Multiply-adds in 1e9, three digits."""
+    value = flops / 1e9
+    return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
+
+
+def complexity(model: dict) -> list[str]:
+    """Cells of :data:`COMPLEXITY`."""
+    meta = model['Metadata']
+    extra = meta.get('Training-only Parameters')
+    return [
+        _size(model),
+        millions(meta['Parameters']),
+        millions(sum(extra.values())) if extra else '-',
+        giga(meta['FLOPs']),
+        giga(meta['Training-only FLOPs']) if extra else '-',
+    ]
+
+
+def _stage(model: dict) -> str:
+    return str(model['Metadata']['Stage'])
+
+
+def networks(models: Sequence[dict]) -> str:
+    """A row for each network and input size.
+
+    Args:
+        models: Those of configs/condseg.
+    """
+    rows: dict[tuple, list[str]] = {}
+    for model in models:
+        cells = [_stage(model), model['Metadata']['Encoder'], *complexity(model)]
+        rows.setdefault(tuple(cells), cells)
+    return markdown(['stage', 'encoder', *COMPLEXITY], [rows[key] for key in sorted(rows)])
+
+
+def grid(models: Sequence[dict]) -> str:
+    """A row for each data set, stage, encoder and input size; a column for each preset.
+
+    Args:
+        models: Those of configs/condseg.
+    """
+    rows: dict[tuple, dict[str, list[str]]] = {}
+    data_sets = list(DATASETS.values())
+    for model in models:
+        meta = model['Metadata']
+        trained, tested = meta['Training Data'], meta.get('Test Data')
+        data = f'{trained}, tested on {tested}' if tested else trained
+        encoder = f'{meta["Encoder"]}, {_size(model)}'
+        key = (data_sets.index(trained), data, _stage(model), -meta['Parameters'], encoder)
+        schedule = re.search(r'_(\d+xb\d+-\d+e)_', model['Name'])[1]
+        link = f'[{schedule}]({Path(model["Config"]).name})'
+        rows.setdefault(key, {}).setdefault(meta['Preset'], []).append(link)
+    cells = [
+        [data, stage, encoder, *('<br>'.join(row.get(preset, ['-'])) for preset in PRESETS)]
+        for (_, data, stage, _, encoder), row in sorted(rows.items(), key=lambda item: item[0])
+    ]
+    return markdown(['data set', 'stage', 'encoder, input', *PRESETS], cells)
+
+
+def reported(results: Sequence[dict]) -> str:
+    """The paper's scores.
+
+    Args:
+        results: ``Dataset`` and ``Metrics`` of each, as in the metafile.
+    """
+    rows = [
+        [result['Dataset'], *(str(result['Metrics'].get(name, '-')) for name in METRICS)]
+        for result in results
+    ]
+    return markdown(['data set', *METRICS], rows)
+
+
+def condseg(models: Sequence[dict], results: Sequence[dict]) -> str:
+    """What stands in the README of configs/condseg.
+
+    Args:
+        models: Those of its metafile.
+        results: The paper's, as in :func:`reported`.
+    """
+    return '\n\n'.join([networks(models), grid(models), NOT_OURS, reported(results)])
+
+
+def ablations(models: Sequence[dict]) -> str:
+    """What stands in the README of configs/ablations.
+
+    Args:
+        models: Those of its metafile.
+    """
+    rows = []
+    for model in models:
+        link = f'[`{model["Name"]}`]({Path(model["Config"]).name})'
+        rows.append([link, model['Metadata']['Description'], *complexity(model)])
+    return markdown(['config', 'what', *COMPLEXITY], rows)
+
+
+def front_page(models: Sequence[dict], results: Sequence[dict]) -> str:
+    """What stands in the README of the repository.
+
+    Args:
+        models: Those of configs/condseg.
+        results: The paper's, as in :func:`reported`.
+    """
+    by_key = {
+        (m['Metadata']['Training Data'], m['Metadata']['Stage']): m
+        for m in models
+        if m['Metadata']['Preset'] == 'default' and m['Metadata']['Encoder'] == ENCODERS['r50']
+        and 'Test Data' not in m['Metadata']
+    }  # fmt: skip
+    rows = []
+    for result in results:
+        stages = (by_key[result['Dataset'], stage]['Config'] for stage in (1, 2))
+        links = [f'[`{Path(config).stem}`]({config})' for config in stages]
+        scores = [str(result['Metrics'][name]) for name in METRICS[:2]]
+        rows.append([result['Dataset'], '<br>'.join(links), *scores])
+    header = ['data set', 'configs of stage 1 and 2', "the paper's mIoU", "the paper's mDice"]
+    return '\n\n'.join([markdown(header, rows), NOT_OURS, networks(models)])
