@@ -1,11 +1,13 @@
 """Public op: checks shapes, chooses a backend."""
 
+import torch
 from torch import Tensor
 
-from .fast import can_run, outlook_fast
+from .fast import outlook_fast, pays
+from .native import DTYPES, outlook_native, unavailable
 from .reference import outlook_reference
 
-BACKENDS = ('auto', 'reference', 'fast')
+BACKENDS = ('auto', 'reference', 'fast', 'native')
 
 
 def _check(
@@ -32,6 +34,61 @@ def _check(
             f'ceil(W / stride)) for values of shape {tuple(values.shape)}, '
             f'got {tuple(logits.shape)}'
         )
+
+
+def can_run(
+    backend: str,
+    values: Tensor,
+    logits: Tensor,
+    stride: int = 1,
+    attn_drop: float = 0.0,
+    training: bool = False,
+) -> str | None:
+    """Return None where a backend computes this case, else one sentence that says why not.
+
+    Asking about 'native' for a case it covers builds its library, once per user and machine.
+
+    Args:
+        backend: 'reference', which computes every case, 'fast' or 'native'.
+        values: (N, C, H, W).
+        logits: (N, num_heads * k^4, ceil(H / stride), ceil(W / stride)).
+        stride: Step between window centres in pixels. Default 1.
+        attn_drop: Dropout probability of the weights. Default 0.
+        training: Whether that dropout is active. Default False.
+    """
+    if backend == 'reference':
+        return None
+    if stride != 1:
+        return f'the regrouped form needs stride=1, got stride={stride}'
+    if training and attn_drop > 0:
+        return f'the regrouped form has no weight dropout, got attn_drop={attn_drop} in training'
+    if backend == 'fast':
+        return None
+    for tensor in (values, logits):
+        if tensor.device.type != 'cpu':
+            return f'the native form runs on CPUs, got a tensor on {tensor.device}'
+        if tensor.dtype not in DTYPES:
+            return f'the native form takes float32, bfloat16 and float16, got {tensor.dtype}'
+    return unavailable()
+
+
+def _exporting() -> bool:
+    """Whether a graph is recorded to be run elsewhere, where our library is not."""
+    compiler = getattr(torch.compiler, 'is_exporting', None)  # torch 2.7 and newer
+    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or bool(compiler and compiler())
+
+
+def _choose(
+    values: Tensor, logits: Tensor, kernel_size: int, stride: int, attn_drop: float, training: bool
+) -> str:
+    """The backend of 'auto': the first of native, fast, reference that can run and pays."""
+    if can_run('fast', values, logits, stride, attn_drop, training):
+        return 'reference'
+    if _exporting():
+        return 'fast'
+    if can_run('native', values, logits, stride, attn_drop, training) is None:
+        return 'native'
+    return 'fast' if pays(values, kernel_size) else 'reference'
 
 
 def outlook_aggregate(
@@ -65,26 +122,33 @@ def outlook_aggregate(
         scale: Factor on the logits. Default None, which is ``(C / num_heads) ** -0.5``.
         attn_drop: Dropout probability of the weights after the softmax. Default 0.
         training: Whether that dropout is active. Default False.
-        backend: 'reference' (literal unfold, matmul, fold), 'fast' (regrouped, stride 1, no weight
-            dropout) or 'auto' (fast where it can run). Default 'auto'.
+        backend: 'reference' (literal unfold, matmul, fold), 'fast' (regrouped, in PyTorch; stride
+            1, no weight dropout), 'native' (the same in C; CPU, float32 or half precision) or
+            'auto': native where it can run, else fast where it can run and the map is large enough
+            to pay, else reference. A graph that is exported or traced holds no call of our library:
+            there 'auto' never takes native. Default 'auto'.
 
     Returns:
         Mixed values, (N, C, H, W), in the dtype of ``values``.
 
     Raises:
-        ValueError: A shape, number or backend name that does not fit, or ``backend='fast'`` for a
-            case that only the reference computes.
+        ValueError: A shape, number or backend name that does not fit, or a backend asked for by
+            name in a case it does not compute.
     """
     _check(values, logits, num_heads, kernel_size, stride, attn_drop)
     if backend not in BACKENDS:
         raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
     if scale is None:
         scale = (values.shape[1] // num_heads) ** -0.5
-    reason = can_run(stride, attn_drop, training)
-    if backend == 'fast' and reason:
-        raise ValueError(f"backend='fast' cannot run here: {reason}; use 'auto' or 'reference'")
-    if backend == 'reference' or reason:
-        return outlook_reference(
-            values, logits, num_heads, kernel_size, stride, scale, attn_drop, training
-        )
-    return outlook_fast(values, logits, num_heads, kernel_size, scale)
+    case = (stride, attn_drop, training)
+    if backend == 'auto':
+        backend = _choose(values, logits, kernel_size, *case)
+    elif reason := can_run(backend, values, logits, *case):
+        raise ValueError(f"backend='{backend}' cannot run here: {reason}; use 'auto'")
+    if backend == 'native':
+        return outlook_native(values, logits, num_heads, kernel_size, scale)
+    if backend == 'fast':
+        return outlook_fast(values, logits, num_heads, kernel_size, scale)
+    return outlook_reference(
+        values, logits, num_heads, kernel_size, stride, scale, attn_drop, training
+    )

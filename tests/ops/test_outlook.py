@@ -1,12 +1,12 @@
 """The outlook aggregation: values, gradients, refusals."""
 
 import itertools
+import shutil
 
 import pytest
 import torch
 
-from condseg_mmseg.ops import outlook_aggregate
-from condseg_mmseg.ops.fast import can_run
+from condseg_mmseg.ops import can_run, outlook_aggregate
 
 # N, C, H, W, heads, k: primes, 1 x 1, one pixel wide, windows larger than the map
 AWKWARD = [
@@ -17,6 +17,14 @@ AWKWARD = [
     (1, 4, 1, 9, 4, 7),
     (3, 4, 6, 9, 2, 1),
 ]
+BACKENDS = [
+    'reference',
+    'fast',
+    pytest.param('native', marks=pytest.mark.skipif(not shutil.which('cc'), reason='no cc')),
+]
+# the native form computes in float32 only
+PRECISION = {'reference': (torch.float64, 1e-12), 'fast': (torch.float64, 1e-12)}
+PRECISION['native'] = (torch.float32, 2e-6)
 
 
 def inputs(n, c, h, w, heads, k, stride=1, dtype=torch.float64, seed=0):
@@ -49,12 +57,16 @@ def literal(values, logits, heads, k, stride, scale):
 
 
 @pytest.mark.parametrize('case', AWKWARD, ids=str)
-@pytest.mark.parametrize('backend', ['reference', 'fast'])
+@pytest.mark.parametrize('backend', BACKENDS)
 def test_equals_the_formula_written_as_loops(case, backend):
     values, logits = inputs(*case)
     heads, k = case[4:]
-    out = outlook_aggregate(values, logits, heads, k, scale=0.7, backend=backend)
-    torch.testing.assert_close(out, literal(values, logits, heads, k, 1, 0.7), rtol=0, atol=1e-12)
+    dtype, atol = PRECISION[backend]
+    out = outlook_aggregate(
+        values.to(dtype), logits.to(dtype), heads, k, scale=0.7, backend=backend
+    )
+    expected = literal(values, logits, heads, k, 1, 0.7)
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize('stride', [2, 3])
@@ -66,19 +78,21 @@ def test_stride_equals_the_formula_written_as_loops(stride):
 
 
 @pytest.mark.parametrize('case', AWKWARD, ids=str)
-def test_fast_gradients_equal_the_reference(case):
+@pytest.mark.parametrize('backend', BACKENDS[1:])
+def test_gradients_equal_the_reference(case, backend):
     values, logits = inputs(*case)
     upstream = torch.randn_like(values)
+    dtype, atol = PRECISION[backend]
     gradients = [
         torch.autograd.grad(
-            outlook_aggregate(values, logits, *case[4:], backend=backend),
+            outlook_aggregate(values.to(dtype), logits.to(dtype), *case[4:], backend=name),
             (values, logits),
-            upstream,
+            upstream.to(dtype),
         )
-        for backend in ('reference', 'fast')
+        for name, dtype in (('reference', torch.float64), (backend, dtype))
     ]
     for expected, actual in zip(*gradients, strict=True):
-        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
 def test_fast_gradients_equal_finite_differences():
@@ -89,7 +103,7 @@ def test_fast_gradients_equal_finite_differences():
 
 
 @pytest.mark.parametrize(('dtype', 'bound'), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
-@pytest.mark.parametrize('backend', ['reference', 'fast'])
+@pytest.mark.parametrize('backend', BACKENDS)
 def test_lower_precision_stays_near_float64(dtype, bound, backend):
     values, logits = inputs(2, 8, 13, 11, 2, 3)
     exact = outlook_aggregate(values, logits, 2, 3)
@@ -107,25 +121,33 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     )
 
 
-@pytest.mark.parametrize('backend', ['reference', 'fast'])
+@pytest.mark.parametrize('backend', BACKENDS)
 def test_an_empty_batch_stays_empty(backend):
     values, logits = torch.zeros(0, 4, 5, 5), torch.zeros(0, 162, 5, 5)
     assert outlook_aggregate(values, logits, 2, 3, backend=backend).shape == (0, 4, 5, 5)
 
 
-def test_compiled_equals_eager_forward_and_backward():
-    values, logits = inputs(1, 4, 6, 5, 2, 3)
-    compiled = torch.compile(lambda v, a: outlook_aggregate(v, a, 2, 3), backend='aot_eager')
-    expected = outlook_aggregate(values, logits, 2, 3)
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_compiled_equals_eager_forward_and_backward(backend):
+    """Without a graph break, which fullgraph makes an error."""
+    dtype, atol = PRECISION[backend]
+    values, logits = inputs(1, 4, 6, 5, 2, 3, dtype=dtype)
+    torch.compiler.reset()
+    compiled = torch.compile(
+        lambda v, a: outlook_aggregate(v, a, 2, 3, backend=backend) * 2,
+        backend='aot_eager',
+        fullgraph=True,
+    )
+    expected = outlook_aggregate(values, logits, 2, 3, backend=backend) * 2
     actual = compiled(values, logits)
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
     upstream = torch.randn_like(expected)
     for a, b in zip(
         torch.autograd.grad(actual, (values, logits), upstream),
         torch.autograd.grad(expected, (values, logits), upstream),
         strict=True,
     ):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+        torch.testing.assert_close(a, b, rtol=0, atol=atol)
 
 
 def test_uniform_weights_give_the_mean_of_windows():
@@ -145,18 +167,56 @@ def test_dropout_of_weights_is_drawn_in_training_only():
     assert not torch.allclose(plain, dropped)
 
 
-def test_second_derivative_of_the_fast_form_is_refused():
-    values, logits = inputs(1, 2, 3, 3, 1, 3)
-    out = outlook_aggregate(values, logits, 1, 3, backend='fast')
+@pytest.mark.parametrize(
+    ('backend', 'message'),
+    [
+        ('fast', 'once_differentiable'),
+        pytest.param('native', 'no second derivative', marks=BACKENDS[2].marks),
+    ],
+)
+def test_second_derivative_is_refused(backend, message):
+    values, logits = inputs(1, 2, 3, 3, 1, 3, dtype=torch.float32)
+    out = outlook_aggregate(values, logits, 1, 3, backend=backend)
     (grad,) = torch.autograd.grad(out.square().sum(), values, create_graph=True)
-    with pytest.raises(RuntimeError, match='once_differentiable'):
+    with pytest.raises(RuntimeError, match=message):
         grad.sum().backward()
 
 
-def test_can_run_says_why_not():
-    assert can_run(1, 0.5, False) is None
-    assert 'stride=2' in can_run(2, 0.0, False)
-    assert 'attn_drop=0.5' in can_run(1, 0.5, True)
+def test_can_run_says_why_not(monkeypatch):
+    case = torch.zeros(1, 4, 5, 5), torch.zeros(1, 162, 5, 5)
+    for backend in ('fast', 'native'):
+        assert 'stride=2' in can_run(backend, *case, stride=2)
+        assert 'attn_drop=0.5' in can_run(backend, *case, attn_drop=0.5, training=True)
+    assert can_run('fast', *case, attn_drop=0.5) is None
+    assert can_run('reference', *case, stride=2, attn_drop=0.5, training=True) is None
+    assert 'torch.float64' in can_run('native', case[0], case[1].double())
+    assert 'meta' in can_run('native', case[0].to('meta'), case[1])
+    monkeypatch.setattr('condseg_mmseg.ops.outlook.unavailable', lambda: 'no compiler')
+    assert can_run('native', *case) == 'no compiler'
+
+
+@pytest.mark.parametrize(
+    ('size', 'case', 'library', 'chosen'),
+    [
+        (12, {}, None, 'native'),
+        (11, {}, None, 'native'),
+        (12, {}, 'no compiler', 'fast'),  # 144 pixels = 16 k^2
+        (11, {}, 'no compiler', 'reference'),
+        (12, {'attn_drop': 0.5, 'training': True}, None, 'reference'),
+        (12, {'dtype': torch.float64}, None, 'fast'),
+    ],
+)
+def test_auto_takes_the_fastest_that_can_run(monkeypatch, size, case, library, chosen):
+    monkeypatch.setattr('condseg_mmseg.ops.outlook.unavailable', lambda: library)
+    taken = []
+    for name in ('reference', 'fast', 'native'):
+        monkeypatch.setattr(
+            f'condseg_mmseg.ops.outlook.outlook_{name}', lambda *_, name=name: taken.append(name)
+        )
+    dtype = case.pop('dtype', torch.float32)
+    values, logits = inputs(1, 4, size, size, 2, 3, dtype=dtype)
+    outlook_aggregate(values, logits, 2, 3, **case)
+    assert taken == [chosen]
 
 
 BAD = [
@@ -166,6 +226,7 @@ BAD = [
     ({'attn_drop': 1.0}, r'attn_drop must be in \[0, 1\), got 1.0'),
     ({'backend': 'cuda'}, "got 'cuda'"),
     ({'stride': 2, 'backend': 'fast'}, "backend='fast' cannot run here"),
+    ({'stride': 2, 'backend': 'native'}, "backend='native' cannot run here: .*stride=1"),
     ({'logits': torch.zeros(1, 162, 4, 5)}, r'logits must have shape \(1, 162, 5, 5\)'),
     ({'values': torch.zeros(4, 5, 5)}, 'must be 4-D'),
 ]

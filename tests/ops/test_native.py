@@ -1,0 +1,169 @@
+"""The C form of the outlook aggregation as an operator; that it is right, test_outlook.py tests."""
+
+import shutil
+
+import pytest
+import torch
+
+from condseg_mmseg.ops import outlook_aggregate
+
+pytestmark = pytest.mark.skipif(not shutil.which('cc'), reason='no cc')
+
+
+def inputs(n=2, c=26, h=19, w=33, heads=2, k=3):
+    """13 channels a head: blocks of 8, 4 and 1; 33 columns: 2 vectors of 16 and one column."""
+    values = torch.randn(n, c, h, w, requires_grad=True)
+    return values, torch.randn(n, heads * k**4, h, w, requires_grad=True), heads, k
+
+
+def gradients(values, logits, heads, k, backend='native', **options):
+    out = outlook_aggregate(values, logits, heads, k, backend=backend, **options)
+    weights = torch.linspace(-1, 1, out.numel()).reshape(out.shape)
+    return out, *torch.autograd.grad((out * weights).sum(), (values, logits))
+
+
+# more than 4 MB of logits leave the caches by another way
+@pytest.mark.parametrize(
+    'case', [(2, 26, 19, 33, 2, 3), (1, 9, 67, 48, 9, 3), (1, 16, 35, 31, 2, 9)]
+)
+def test_vectors_blocks_and_chunks(case):
+    values, logits, heads, k = inputs(*case)
+    exact = gradients(values.double(), logits.double(), heads, k, 'reference')
+    for actual, expected in zip(gradients(values, logits, heads, k), exact, strict=True):
+        bound = 3e-6 * expected.abs().max()
+        assert (actual.double() - expected).abs().max() <= bound
+
+
+def test_every_number_of_threads_gives_the_same(monkeypatch):
+    monkeypatch.setattr('condseg_mmseg.ops.native._WORK_PER_THREAD', 1)
+    values, logits, heads, k = inputs(n=1, h=61)
+    results = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3, 3):
+        torch.set_num_threads(threads)
+        results.append(gradients(values, logits, heads, k))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
+
+
+@pytest.mark.parametrize('where', ['values', 'logits'])
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_what_is_not_finite_spreads_as_in_the_reference(where, bad):
+    values, logits, heads, k = inputs(1, 4, 9, 21, 2)
+    with torch.no_grad():
+        {'values': values, 'logits': logits}[where][0, 3, 4, 17] = bad
+    actual = outlook_aggregate(values, logits, heads, k, backend='native')
+    expected = outlook_aggregate(values, logits, heads, k, backend='reference')
+    # a weight of 0 is the one thing that hides it
+    assert actual.isfinite().all() == (where == 'logits' and bad == -float('inf'))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=2e-6, equal_nan=True)
+
+
+def test_large_logits_do_not_overflow_and_small_weights_vanish():
+    values, logits, heads, k = inputs(1, 4, 5, 5, 2)
+    large = logits.detach() * 1e4
+    for scale in (1.0, -1.0):
+        actual = outlook_aggregate(values, large, heads, k, scale=scale, backend='native')
+        expected = outlook_aggregate(values, large, heads, k, scale=scale, backend='reference')
+        torch.testing.assert_close(actual, expected, rtol=0, atol=2e-6)
+
+
+def test_denormals_survive_loading_the_library():
+    outlook_aggregate(*inputs(), backend='native')
+    assert torch.tensor(1e-40).mul(1.0).item() > 0
+
+
+def test_any_memory_format_is_taken():
+    values, logits, heads, k = inputs()
+    plain = gradients(values, logits, heads, k)
+    last = [
+        x.detach().to(memory_format=torch.channels_last).requires_grad_() for x in (values, logits)
+    ]
+    turned = [x.detach().mT.contiguous().mT.requires_grad_() for x in (values, logits)]
+    assert not last[0].is_contiguous()
+    assert not turned[0].is_contiguous()
+    for views in (last, turned):
+        for actual, expected in zip(gradients(*views, heads, k), plain, strict=True):
+            assert torch.equal(actual, expected)
+
+
+def test_half_precision_accumulates_in_float32():
+    values, logits, heads, k = inputs()
+    half = [x.detach().bfloat16().requires_grad_() for x in (values, logits)]
+    actual = gradients(*half, heads, k)
+    exact = gradients(*(x.detach().double().requires_grad_() for x in half), heads, k, 'reference')
+    assert {x.dtype for x in actual} == {torch.bfloat16}
+    for a, e in zip(actual, exact, strict=True):  # upstream and result are rounded, 2^-9 each
+        assert (a.double() - e).abs().max() <= 2**-7 * e.abs().max()
+
+
+def test_autocast_mixes_dtypes():
+    values, logits, heads, k = inputs()
+    weight = torch.eye(logits.shape[1])[..., None, None].requires_grad_()
+    with torch.autocast('cpu', torch.bfloat16):
+        given = torch.nn.functional.conv2d(logits, weight)
+        assert given.dtype == torch.bfloat16
+        out = outlook_aggregate(values, given, heads, k, backend='native')
+    out.sum().backward()
+    assert out.dtype == values.grad.dtype == weight.grad.dtype == torch.float32
+    expected = outlook_aggregate(values, logits.bfloat16().float(), heads, k, backend='reference')
+    torch.testing.assert_close(out, expected, rtol=0, atol=2e-6)
+
+
+def test_operator_passes_the_checks_of_pytorch():
+    values, logits, heads, k = inputs(1, 4, 5, 6)
+    op = torch.ops.condseg_mmseg.outlook
+    tests = (
+        'test_schema',
+        'test_autograd_registration',
+        'test_faketensor',
+        'test_aot_dispatch_dynamic',
+    )
+    torch.library.opcheck(op, (values, logits, heads, k, 0.5), test_utils=tests)
+
+
+def test_per_sample_gradients_by_vmap():
+    values, logits, heads, k = inputs()
+
+    def loss(v, a):
+        return outlook_aggregate(v[None], a[None], heads, k, backend='native').square().sum()
+
+    mapped = torch.func.vmap(torch.func.grad(loss, (0, 1)))(values, logits)
+    out = outlook_aggregate(values, logits, heads, k, backend='native')
+    for a, b in zip(mapped, torch.autograd.grad(out.square().sum(), (values, logits)), strict=True):
+        torch.testing.assert_close(a, b)
+    shared = torch.func.vmap(loss, (0, None))(values, logits[0])
+    assert shared.shape == (2,)
+    torch.testing.assert_close(shared[1], loss(values[1], logits[0]))
+
+
+class _Op(torch.nn.Module):
+    def forward(self, values, logits):
+        return outlook_aggregate(values, logits, 2, 3)
+
+
+def test_what_is_exported_holds_no_call_of_the_library():
+    values, logits, _, _ = (x.detach() if isinstance(x, torch.Tensor) else x for x in inputs())
+    expected = _Op()(values, logits)
+    exported = torch.export.export(_Op(), (values, logits))
+    traced = torch.jit.trace(_Op(), (values, logits))
+    for graph in (str(exported.graph), str(traced.graph)):
+        assert 'condseg_mmseg.outlook' not in graph
+        assert 'condseg_mmseg::outlook' not in graph
+    for module in (exported.module(), traced):
+        torch.testing.assert_close(module(values, logits), expected, rtol=0, atol=2e-6)
+
+
+def test_compiled_auto_calls_the_library():
+    values, logits, _, _ = inputs()
+    graphs = []
+
+    def spy(graph, _):
+        graphs.append(str(graph.graph))
+        return graph
+
+    torch.compiler.reset()
+    out = torch.compile(_Op(), backend=spy, fullgraph=True)(values, logits)
+    assert torch.equal(out, _Op()(values, logits))
+    assert 'condseg_mmseg.outlook' in graphs[0]
