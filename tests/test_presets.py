@@ -155,3 +155,13 @@ def test_configs_in_the_document_load(tmp_path):
     assert found[0].index('KeepBackgroundMask') == found[0].index('Resize') + 1
     official = shipped(STAGE2, 'official').train_dataloader.dataset.pipeline
     assert found[1] == [t.type for t in official]
+
+
+@pytest.mark.parametrize('data', ['kvasir-sessile', 'isic2017'])
+@pytest.mark.parametrize('stem', ['condseg_r50_official_1xb12', 'condseg-stage1_r50_official_1xb8'])
+def test_official_reports_the_list_that_picks_the_checkpoint(data, stem):
+    config = Config.fromfile(ROOT / 'configs' / 'condseg' / f'{stem}-300e_{data}-256x256.py')
+    assert config.test_dataloader.dataset.ann_file == 'val.txt'
+    assert config.test_dataloader.dataset.pipeline == config.val_dataloader.dataset.pipeline
+    ours = Config.fromfile(ROOT / 'configs/condseg' / f'condseg_r50_1xb12-300e_{data}-256x256.py')
+    assert ours.test_dataloader.dataset.ann_file == 'test.txt'

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from mmseg.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
+
+from .best_checkpoint import best_checkpoint, first_ten
 
 _URL = ('http://', 'https://')
 _HOW_TO_START = """\
@@ -24,41 +24,6 @@ To start without stage 1, from random weights or from a file of ImageNet weights
   --cfg-options model.backbone.init_cfg=None
   --cfg-options model.backbone.init_cfg.checkpoint=FILE model.backbone.init_cfg.prefix=None \
 model.backbone.init_cfg.allow_unexpected=True"""
-
-
-def is_whole(path: str | Path) -> bool:
-    """Whether a checkpoint of mmengine was written to its end.
-
-    mmengine writes in place, so that a killed run may leave a truncated file. What ``torch.save``
-    writes is a zip archive, whose directory comes last.
-
-    Args:
-        path: A file, or one that is not there.
-    """
-    return zipfile.is_zipfile(path)
-
-
-def best_checkpoint(work_dir: str | Path) -> Path:
-    """Find the best checkpoint in a working directory of mmengine.
-
-    Args:
-        work_dir: Directory with ``best_*.pth``, which ``CheckpointHook(save_best=...)`` leaves.
-
-    Returns:
-        The newest one that is whole; there are several where several scores are watched.
-
-    Raises:
-        ValueError: There is none.
-    """
-    found = sorted(Path(work_dir).glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
-    whole = [path for path in found if is_whole(path)]
-    if whole:
-        return whole[-1]
-    state = f'only truncated ones ({_some(p.name for p in found)})' if found else 'none'
-    raise ValueError(
-        f'{work_dir}: no best checkpoint to start from: there is {state}. A run leaves best_*.pth '
-        'once a validation is over, if its CheckpointHook has save_best; or give a checkpoint file'
-    )
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -165,7 +130,8 @@ class StrictPretrained:
         if not given:
             begins = sorted({key.partition('.')[0] + '.' for key in weights})
             raise ValueError(
-                f'{source}: no name begins with {self.prefix!r}; they begin with {_some(begins)}'
+                f'{source}: no name begins with {self.prefix!r}; they begin with '
+                f'{first_ten(begins)}'
             )
         own = module.state_dict()
         wanted = set(own) if self.buffers else {name for name, _ in module.named_parameters()}
@@ -184,7 +150,7 @@ class StrictPretrained:
             'of another shape': shapes,
             'left over': [] if self.allow_unexpected else [n for n in given if n not in own],
         }
-        found = [f'  {len(v)} {what}: {_some(v)}' for what, v in problems.items() if v]
+        found = [f'  {len(v)} {what}: {first_ten(v)}' for what, v in problems.items() if v]
         if found:
             raise ValueError(
                 f'{source} does not fit {type(module).__name__}'
@@ -197,7 +163,7 @@ class StrictPretrained:
             name for name, value in chosen.items() if not torch.as_tensor(value).isfinite().all()
         ]
         if bad:
-            raise ValueError(f'{source}: not finite: {_some(bad)}; its training has diverged')
+            raise ValueError(f'{source}: not finite: {first_ten(bad)}; its training has diverged')
         return chosen
 
 
@@ -253,10 +219,3 @@ def _check_is_last(module: nn.Module) -> None:
 
 def _shape(value: Any) -> tuple[int, ...]:
     return tuple(getattr(value, 'shape', ()))
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first ten names, and how many more there are."""
-    names = list(names)
-    more = f' and {len(names) - 10} more' if len(names) > 10 else ''
-    return ', '.join(names[:10]) + more

@@ -54,7 +54,7 @@ def cache_dir() -> Path:
 def _run(command: list[str]) -> str:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_TIMEOUT
+            command, capture_output=True, text=True, errors='replace', check=False, timeout=_TIMEOUT
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f'{shlex.join(command)}: {error}') from error
@@ -74,7 +74,10 @@ def _compiler() -> tuple[list[str], str]:
     names = [chosen] if chosen else [name for name in ('cc', 'gcc', 'clang') if shutil.which(name)]
     if not names:
         raise BuildError('no C compiler: none of cc, gcc, clang is on the PATH and $CC is not set')
-    command = [*shlex.split(names[0]), *FLAGS]
+    try:
+        command = [*shlex.split(names[0]), *FLAGS]
+    except ValueError as error:  # an open quotation
+        raise BuildError(f'$CC is {names[0]!r}: {error}') from error
     probe = ['-dM', '-E', '-x', 'c', os.devnull]
     try:
         native = [*command, '-march=native']

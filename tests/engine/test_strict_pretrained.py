@@ -14,7 +14,8 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from condseg_mmseg.engine import strict_pretrained
-from condseg_mmseg.engine.strict_pretrained import StrictPretrained, best_checkpoint, is_whole
+from condseg_mmseg.engine.best_checkpoint import best_checkpoint, is_whole
+from condseg_mmseg.engine.strict_pretrained import StrictPretrained
 from condseg_mmseg.models.backbones import StemResNet
 
 TINY = dict(depth=18, stem_channels=4, base_channels=4, num_stages=2)

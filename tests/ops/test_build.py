@@ -44,7 +44,7 @@ def test_no_compiler_on_the_path(fresh, monkeypatch, caplog):
     assert line.startswith('the outlook aggregation runs in PyTorch, not in C: no C compiler')
 
 
-@pytest.mark.parametrize('compiler', ['false', 'there-is-no-such-compiler --really'])
+@pytest.mark.parametrize('compiler', ['false', 'there-is-no-such-compiler --really', 'cc "open'])
 def test_a_compiler_that_fails(fresh, monkeypatch, caplog, compiler):
     monkeypatch.setenv('CC', compiler)
     assert len(assert_falls_back(caplog, compiler.split()[0])) == 1

@@ -5,17 +5,17 @@ import sys
 import torch
 from helpers import ROOT
 
-from condseg_mmseg.engine.strict_pretrained import is_whole
+from condseg_mmseg.engine.best_checkpoint import best_checkpoint, is_whole
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
 from _two_stages.checkpoints import numbered, outcome, prepare_resume, sha256
 
 
-def _checkpoint(path, epoch, best=None):
+def _checkpoint(path, epoch, best=None, score=0.5):
     info = dict(keep_ckpt_ids=[epoch])
     if best:
-        info |= dict(best_score=0.5, best_ckpt=f'/elsewhere/{best}')
+        info |= dict(best_score=score, best_ckpt=f'/elsewhere/{best}')
     hub = dict(runtime_info=info, log_scalars={})
     torch.save(dict(meta=dict(epoch=epoch, iter=4 * epoch), message_hub=hub), path)
 
@@ -92,3 +92,37 @@ def test_the_outcome_is_that_of_the_newest_whole_checkpoint(tmp_path):
     assert outcome(tmp_path / 'absent')['last_file'] is None
     (tmp_path / 'abc').write_text('abc')
     assert sha256(tmp_path / 'abc').startswith('ba7816bf8f01cfea')
+
+
+def test_a_whole_best_is_never_done_again(tmp_path):
+    """Killed after the best one was written, before the epoch's own file was told."""
+    for epoch in (11, 12):
+        _checkpoint(tmp_path / f'epoch_{epoch}.pth', epoch, 'best_a_epoch_7.pth', 80.0)
+    best = tmp_path / 'best_a_epoch_12.pth'
+    _checkpoint(best, 12, best.name, 90.0)
+    chosen, told = prepare_resume(tmp_path)
+    assert chosen.name == 'epoch_12.pth'
+    assert 'is kept' in told[-1]
+    assert _info(chosen)['best_score'] == 90.0
+    assert _info(chosen)['best_ckpt'].endswith(best.name)
+    assert prepare_resume(tmp_path) == (chosen, [])
+
+
+def test_the_first_best_is_made_known(tmp_path):
+    _checkpoint(tmp_path / 'epoch_1.pth', 1)
+    _checkpoint(tmp_path / 'best_a_epoch_1.pth', 1, 'best_a_epoch_1.pth', 80.0)
+    chosen, _ = prepare_resume(tmp_path)
+    assert _info(chosen)['best_score'] == 80.0
+    assert outcome(tmp_path)['best_score'] == 80.0
+
+
+def test_of_two_best_ones_the_better_is_taken(tmp_path):
+    for epoch, score in ((1, 80.0), (2, 60.0)):
+        path = tmp_path / f'best_image_mIoU_epoch_{epoch}.pth'
+        _checkpoint(path, epoch, path.name, score)
+    assert best_checkpoint(tmp_path).name == 'best_image_mIoU_epoch_1.pth'
+    assert outcome(tmp_path)['best_score'] == 80.0
+    for epoch, score in ((3, 0.8), (4, 0.6), (5, 0.9)):
+        path = tmp_path / f'best_val_loss_epoch_{epoch}.pth'
+        _checkpoint(path, epoch, path.name, score)
+    assert best_checkpoint(tmp_path).name == 'best_val_loss_epoch_4.pth'  # the metric saved last

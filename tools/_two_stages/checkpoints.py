@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from condseg_mmseg.engine.strict_pretrained import best_checkpoint, is_whole
+from condseg_mmseg.engine.best_checkpoint import best_checkpoint, best_info, is_whole
 
 # not the 'epoch_3-0a1b2c3d.pth' that mmengine publishes when it is asked to
 _NUMBERED = re.compile(r'(?!best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
@@ -38,9 +38,10 @@ def load(path: Path) -> dict[str, Any]:
 def prepare_resume(folder: Path) -> tuple[Path | None, list[str]]:
     """Put a working directory of a killed run in order, so that mmseg's ``--resume`` works.
 
-    Truncated checkpoints are moved aside. Where the best one was lost, mmengine would go on
-    comparing with its score: it is forgotten, and the last epoch, which had made a better one, is
-    done again from the checkpoint before.
+    Truncated checkpoints are moved aside. A whole best one that the checkpoint to resume from does
+    not know of is made known to it, or the next score would count as the best. Where the best one
+    was lost, mmengine would go on comparing with its score: it is forgotten, and the last epoch,
+    which had made a better one, is done again from the checkpoint before.
 
     Args:
         folder: Working directory of a stage.
@@ -60,22 +61,26 @@ def prepare_resume(folder: Path) -> tuple[Path | None, list[str]]:
     if not found:
         pointer.unlink(missing_ok=True)  # mmengine would fail on a file that is not there
         return None, told
-    chosen = found[0]
-    lost = _lost_best(load(chosen), folder) or any(name.startswith('best_') for name in moved)
+    chosen, known = found[0], _best(folder)
+    lost = _lost_best(best_info(chosen), folder) or any(name.startswith('best_') for name in moved)
     newest = not any(_NUMBERED.fullmatch(name) for name in moved)  # no later epoch to do again
-    if lost and newest and len(found) > 1:
+    if lost and not known and newest and len(found) > 1:
         chosen = found[1]
         told.append(
             f'the best checkpoint was lost when the run was killed: {found[0].name} is made and '
             'validated again'
         )
-    content = load(chosen)
-    stale = _lost_best(content, folder)
-    if stale:
+    before = best_info(chosen)
+    after = {key: value for key, value in before.items() if key not in _lost_keys(before, folder)}
+    if known and after != known:
+        after = known
+        told.append(f'{chosen.name} did not know of the best checkpoint, which is kept')
+    if after != before:
+        content = load(chosen)
         info = content['message_hub']['runtime_info']
-        for key in stale:
-            for name in (key, key.replace('best_ckpt', 'best_score')):
-                info.pop(name, None)
+        for key in before:
+            del info[key]
+        info.update(after)
         part = chosen.with_name(f'{chosen.name}.part')
         torch.save(content, part)
         os.replace(part, chosen)
@@ -94,11 +99,12 @@ def outcome(folder: Path) -> dict[str, Any]:
     """
     found = [path for path in numbered(folder) if is_whole(path)]
     content = load(found[0]) if found else {}
-    meta, hub = content.get('meta', {}), content.get('message_hub', {}).get('runtime_info', {})
+    meta, hub = content.get('meta', {}), best_info(found[0]) if found else {}
     try:
         best = best_checkpoint(folder).name
     except ValueError:
         best = None
+    hub = _best(folder) or hub
     score = next((hub[key] for key in hub if key.startswith('best_score')), None)
     return dict(
         epochs=meta.get('epoch'),
@@ -118,14 +124,29 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _lost_best(content: dict[str, Any], folder: Path) -> list[str]:
+def _best(folder: Path) -> dict[str, Any]:
+    """What the best checkpoint of a folder knows of itself; empty where there is none."""
+    try:
+        path = best_checkpoint(folder)
+    except ValueError:
+        return {}
+    info = best_info(path)
+    return info if any(Path(str(file)).name == path.name for file in info.values()) else {}
+
+
+def _lost_best(info: dict[str, Any], folder: Path) -> list[str]:
     """Keys of the best checkpoints that a checkpoint knows of and that are not there."""
-    info = content.get('message_hub', {}).get('runtime_info', {})
     return [
         key
         for key, path in info.items()
         if key.startswith('best_ckpt') and path and not (folder / Path(path).name).is_file()
     ]
+
+
+def _lost_keys(info: dict[str, Any], folder: Path) -> set[str]:
+    """Those keys, and the ones of their scores."""
+    lost = _lost_best(info, folder)
+    return {*lost, *(key.replace('best_ckpt', 'best_score') for key in lost)}
 
 
 def _free(path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.dist import all_reduce
 from mmengine.structures import BaseDataElement, PixelData
@@ -12,6 +14,9 @@ from torch import Tensor
 
 from ..layers import resize_to
 
+# of mmseg: what their loss reads is more than the one map that they predict
+_SEVERAL_MAPS = ('EncHead', 'DDRHead', 'PIDHead')
+
 
 @MODELS.register_module()
 class ValLossEncoderDecoder(EncoderDecoder):
@@ -21,13 +26,27 @@ class ValLossEncoderDecoder(EncoderDecoder):
     ``ReduceOnPlateauLR(monitor='val_loss', rule='less')``). It is the loss of ``decode_head``; what
     only training runs (auxiliary head, strong view) has no part in it. mmengine's ``ValLoop`` takes
     the mean over batches; over several processes the value of a batch is averaged, so that the
-    schedules of all of them agree. Testing and inference are mmseg's own.
+    schedules of all of them agree; each must have the same number of batches, as with mmengine's
+    samplers by default. Testing and inference are mmseg's own.
 
     The arguments are those of :class:`mmseg.models.EncoderDecoder`.
 
     Shapes:
         as there; logits are compared with ``gt_sem_seg`` (1, H, W) of each sample at its own size.
+
+    Raises:
+        ValueError: A decode head whose loss needs more than the map it predicts.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = {base.__name__ for base in type(self.decode_head).__mro__}
+        if names.intersection(_SEVERAL_MAPS):
+            raise ValueError(
+                f'{type(self.decode_head).__name__} has no loss of the one map that it predicts, '
+                "and so no val_loss: use type='EncoderDecoder', and a schedule that watches a "
+                "score (param_scheduler with monitor='image/mIoU', rule='greater')"
+            )
 
     def val_step(self, data: dict) -> list:
         """Predict a batch, and append its loss where all its samples have a truth.

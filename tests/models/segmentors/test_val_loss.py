@@ -143,3 +143,18 @@ def test_processes_agree_on_the_mean(model, monkeypatch):
     assert seen[0][1] == 'mean'
     assert math.isfinite(seen[0][0])
     assert not loss['loss_mask'].requires_grad
+
+
+def test_a_head_whose_loss_needs_several_maps_is_refused():
+    with pytest.raises(ValueError, match=r"EncHead has no loss .* type='EncoderDecoder'"):
+        MODELS.build(
+            dict(
+                type='ValLossEncoderDecoder',
+                backbone=dict(type='FirstChannels'),
+                decode_head=dict(
+                    type='EncHead', in_channels=[3, 3, 3], in_index=(1, 2, 3), channels=4,
+                    num_codes=2, num_classes=2, norm_cfg=dict(type='BN'),
+                    loss_decode=dict(type='CrossEntropyLoss'),
+                ),
+            )
+        )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Finds the best checkpoint of a working directory of mmengine."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+_STEP = re.compile(r'_(epoch|iter)_\d+\.pth$')
+
+
+def first_ten(names: Iterable[str]) -> str:
+    """The first ten names, and how many more there are."""
+    names = list(names)
+    more = f' and {len(names) - 10} more' if len(names) > 10 else ''
+    return ', '.join(names[:10]) + more
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a checkpoint of mmengine was written to its end.
+
+    mmengine writes in place, so that a killed run may leave a truncated file. What ``torch.save``
+    writes is a zip archive, whose directory comes last.
+
+    Args:
+        path: A file, or one that is not there.
+    """
+    return zipfile.is_zipfile(path)
+
+
+def best_info(path: Path) -> dict[str, Any]:
+    """What a checkpoint knows of the best one: ``best_score`` and ``best_ckpt``, by metric.
+
+    Args:
+        path: A whole checkpoint; what the safe load of torch refuses counts as knowing nothing.
+    """
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        info = content['message_hub']['runtime_info']
+    except Exception:  # a file of another program, or of an older torch
+        return {}
+    return {key: info[key] for key in info if key.startswith(('best_score', 'best_ckpt'))}
+
+
+def best_checkpoint(work_dir: str | Path) -> Path:
+    """Find the best checkpoint in a working directory of mmengine.
+
+    A run that was killed and resumed may have saved a second, lower best one of a metric, since a
+    checkpoint does not know the score of its own epoch: then their scores decide.
+
+    Args:
+        work_dir: Directory with ``best_*.pth``, which ``CheckpointHook(save_best=...)`` leaves.
+
+    Returns:
+        The best one that is whole; of several metrics, that of the one saved last.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = sorted(Path(work_dir).glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
+    whole = [path for path in found if is_whole(path)]
+    if whole:
+        metric = _STEP.sub('', whole[-1].name)
+        rivals = [path for path in whole if _STEP.sub('', path.name) == metric]
+        scores = {path: _own_score(path) for path in rivals} if len(rivals) > 1 else {}
+        if not scores or None in scores.values():
+            return whole[-1]
+        return (min if _lower_is_better(whole[-1], metric) else max)(rivals[::-1], key=scores.get)
+    names = first_ten(path.name for path in found)
+    state = f'only truncated ones ({names})' if found else 'none'
+    raise ValueError(
+        f'{work_dir}: no best checkpoint to start from: there is {state}. A run leaves best_*.pth '
+        'once a validation is over, if its CheckpointHook has save_best; or give a checkpoint file'
+    )
+
+
+def _own_score(path: Path) -> float | None:
+    """The score for which a best checkpoint was saved, None if it does not tell."""
+    info = best_info(path)
+    for key, file in info.items():
+        if key.startswith('best_ckpt') and Path(str(file)).name == path.name:
+            score = info.get(key.replace('best_ckpt', 'best_score'))
+            return None if score is None else float(score)
+    return None
+
+
+def _lower_is_better(path: Path, metric: str) -> bool:
+    """The rule of the hook that saved a best checkpoint, or what mmengine infers from the name."""
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        rule = Config.fromstring(content['meta']['cfg'], '.py').default_hooks.checkpoint.rule
+    except Exception:  # it tells no config, or no rule
+        return 'loss' in metric
+    return (rule[0] if isinstance(rule, (list, tuple)) else rule) == 'less'
