@@ -1,4 +1,4 @@
-"""Scoring folders: the numbers of the metric, what predictions may look like, what is refused."""
+"""Scoring folders: the numbers of the metric, what predictions look like, what is refused."""
 
 import csv
 import importlib
@@ -286,7 +286,9 @@ def test_label_masks_as_truth(data: Path) -> None:
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127
         path.unlink()
         write(data / 'gt' / f'{name}.png', 2 * mask)
-    assert run(data, '--mask-mode', 'nonzero')['results'] == expected
+    report = run(data, '--mask-mode', 'nonzero')
+    assert report['results'] == expected
+    assert report['truths'] == 'foreground above 0 (4 of 4)'
 
 
 # ------------------------------------------------------------------------------- options

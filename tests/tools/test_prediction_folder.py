@@ -25,11 +25,11 @@ def write(path: Path, image: np.ndarray) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Four masks, one of them JPEG, and masks moved by a pixel as predictions."""
+    """Four masks, one of them BMP, and masks moved by a pixel as predictions."""
     for i, name in enumerate(NAMES):
         mask = np.zeros((20, 24 + i), np.uint8)
         mask[4 : 10 + i, 5:12] = 255
-        write(tmp_path / 'gt' / f'{name}.{"jpg" if name == "b" else "png"}', mask)
+        write(tmp_path / 'gt' / f'{name}.{"bmp" if name == "b" else "png"}', mask)
         write(tmp_path / 'pred' / f'{name}.png', np.roll(mask, 1, axis=1))
     return tmp_path
 

@@ -3,7 +3,8 @@
     python tools/analysis_tools/evaluate_folder.py PRED GT [--list FILE] [--size 256 256]
 
 PRED holds one image per image of GT, of the same name (endings may differ): grey values 0..255 are
-probabilities, 0/255 and 0/1 masks are recognised. The scores are those of PerImageBinaryMetric,
+probabilities, 0/255 and 0/1 masks are recognised. GT holds 0/1 or 0/255 masks, told apart file by
+file; for label masks give --mask-mode nonzero. The scores are those of PerImageBinaryMetric,
 computed by it: per image on the foreground, averaged over images. docs/scores.md explains them.
 
 Predictions and truths are compared at
@@ -16,7 +17,8 @@ Predictions of another size are resized bilinearly, as probabilities, before the
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import mmcv
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 from _prediction_folder import (
     MODES,
+    FolderError,
     check_files,
     detect_mode,
     match,
@@ -33,6 +36,7 @@ from _report import check_writable, number, table, write_json
 
 from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
 from condseg_mmseg.datasets.files import FolderIndex, read_names
+from condseg_mmseg.datasets.mask_values import highest_value, mask_scale, to_grey
 from condseg_mmseg.evaluation import PerImageBinaryMetric
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
 from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
@@ -45,12 +49,21 @@ NEAREST = (
     '100: use --mask-interpolation bilinear, or --protocol original'
 )
 
+TRUTHS = {
+    1: '0 and 1',
+    255: '0 and 255',
+    'auto': 'foreground above 0',
+    'threshold': 'foreground above 127',
+    'nonzero': 'foreground above 0',
+}
+
 
 class TruthReader:
     """Reads masks as a test pipeline of ours does.
 
     Args:
-        mask_mode: ``'threshold'`` (grey value above 127) or ``'nonzero'`` (labels).
+        mask_mode: ``'auto'`` (0/1 or 0/255, file by file), ``'threshold'`` (grey value above 127)
+            or ``'nonzero'`` (labels), as of ``BinarizeMask``.
         mask_interpolation: Of the resize to the scored size, ``'nearest'`` or ``'bilinear'``.
     """
 
@@ -60,6 +73,7 @@ class TruthReader:
         self.load = LoadAnnotations()
         self.resize = ScoreAtInputSize(mask_interpolation)
         self.binarize = BinarizeMask(mode=mask_mode)
+        self.mode = mask_mode
 
     def load_file(self, path: str) -> dict:
         """Decode a mask; its size is ``ori_shape`` of the result."""
@@ -74,6 +88,48 @@ class TruthReader:
             results['img_shape'] = shape
             results = self.resize(results)
         return self.binarize(results)['gt_seg_map']
+
+    def inspect(self, paths: Sequence[str]) -> str:
+        """Look at all masks, at their own size, before any is scored.
+
+        Returns:
+            What was found, in words.
+
+        Raises:
+            FolderError: The mode ``'auto'`` can make nothing of a mask, or no mask has foreground,
+                so that there is nothing to find and a wrong mode is likely.
+        """
+        kinds, problems, highest = Counter(), [], 0
+        for path in paths:
+            mask = self.load_file(path)['gt_seg_map']
+            top = highest_value(mask)
+            if self.mode == 'threshold':
+                top = int(to_grey(mask).max(initial=0))
+            highest = max(highest, top)
+            if top <= (self.binarize.threshold or 0):
+                kinds['empty'] += 1
+            elif self.mode == 'auto':
+                try:
+                    kinds[TRUTHS[mask_scale(mask, path)]] += 1
+                except ValueError as error:  # its remedy is one for configs
+                    problems.append(str(error).partition('. For labels')[0])
+            else:
+                kinds[TRUTHS[self.mode]] += 1
+        if problems:
+            raise FolderError(
+                'true masks are read as 0/1 or 0/255, which these are not; for labels, of which '
+                'all but 0 are foreground, give --mask-mode nonzero, for 0/255 masks, empty ones '
+                'with noise among them, --mask-mode threshold:',
+                problems,
+            )
+        if kinds['empty'] == len(paths):
+            raise FolderError(
+                f'all {len(paths)} true masks are empty ({TRUTHS[self.mode]}): '
+                f'their highest value is {highest}'
+                + ('; try --mask-mode auto' if self.mode == 'threshold' and highest else ''),
+                [],
+            )
+        return ', '.join(f'{kind} ({n} of {len(paths)})' for kind, n in sorted(kinds.items()))
 
 
 def make_sample(
@@ -150,8 +206,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--threshold', type=float, default=0.5, help='foreground is p > threshold (default: 0.5)'
     )
     parser.add_argument(
-        '--mask-mode', choices=('threshold', 'nonzero'), default='threshold',
-        help='true masks: above 127 of 255, or labels with all but 0 foreground',
+        '--mask-mode', choices=('auto', 'threshold', 'nonzero'), default='auto',
+        help='true masks: 0/1 or 0/255, told apart file by file; above 127 of 255; or labels with '
+        'all but 0 foreground (default: auto)',
     )  # fmt: skip
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'))
     parser.add_argument('--protocol', choices=('original', 'input_size'))
@@ -236,6 +293,7 @@ def run(args: argparse.Namespace) -> dict:
     if args.pred_mode == 'auto':
         args.pred_mode, seen = detect_mode([path for _, path, _ in pairs.paths])
     truth = TruthReader(args.mask_mode, args.mask_interpolation)
+    truths = truth.inspect([path for *_, path in pairs.paths])
     for paths in progress(pairs.paths):
         metric.process({}, [make_sample(*paths, truth, args)])
     with contextlib.redirect_stdout(sys.stderr):  # mmengine's log
@@ -243,6 +301,7 @@ def run(args: argparse.Namespace) -> dict:
 
     print(f'{args.pred} against {args.gt}: {len(pairs.paths)} images')
     print(f'predictions: {seen}; foreground where p > {args.threshold:g}')
+    print(f'truth: {truths}')
     print(f'scored at {scored_size(args)}, empty masks {args.empty_policy}')
     if resized:
         print(f'{resized} predictions had another size and were resized bilinearly')
@@ -260,6 +319,7 @@ def run(args: argparse.Namespace) -> dict:
     return dict(
         settings=settings,
         predictions=seen,
+        truths=truths,
         images=len(pairs.paths),
         resized=resized,
         missing=pairs.missing,
