@@ -6,8 +6,9 @@ python tools/train_two_stages.py STAGE1_CONFIG STAGE2_CONFIG --gpus 4
 
 Each stage is a run of mmseg's own script, in DIR/stage1 and DIR/stage2, and DIR/stage1.log and
 DIR/stage2.log hold what they print. Stage 2 starts from the encoder of stage 1, BatchNorm
-statistics included, unless its config says otherwise; that both encoders fit is looked at first.
-Relative paths in the configs are relative to the current directory.
+statistics included, unless its config says otherwise. That both encoders fit, and the files of the
+training and validation data of both stages, are checked before anything starts. Relative paths in
+the configs are relative to the current directory.
 
 It can be stopped or killed at any moment: --resume goes on from the last checkpoint that is whole.
 DIR/two_stages.json records both runs: settings, commands, times, scores, the hash of the checkpoint
@@ -27,7 +28,13 @@ from _two_stages import UserError
 from _two_stages.checkpoints import best_checkpoint, outcome, prepare_resume, sha256
 from _two_stages.process import LOCK, locked, run_logged, tail
 from _two_stages.record import Record, now, surroundings
-from _two_stages.stage_config import Stage, check_encoders_fit, differences, hand_over_options
+from _two_stages.stage_config import (
+    Stage,
+    check_data_sets,
+    check_encoders_fit,
+    differences,
+    hand_over_options,
+)
 
 import condseg_mmseg  # noqa: F401 - registers our types and allows the safe load of checkpoints
 
@@ -84,56 +91,75 @@ def command(stage: Stage, folder: Path, options: list[str], gpus: int | None) ->
     return [*start, '--work-dir', str(folder), *(['--cfg-options', *options] if options else [])]
 
 
-def open_record(args: argparse.Namespace, stages: list[Stage]) -> Record:
-    """Begin the record, or read the one to continue and compare it.
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a working directory of a stage holds a checkpoint, whole or truncated."""
+    return any(folder.glob('*.pth*'))
+
+
+def open_record(args: argparse.Namespace, stages: list[Stage]) -> tuple[Record, list[str]]:
+    """Begin the record, or read the one to continue and compare it. Nothing is written.
+
+    A run that has neither a checkpoint nor a complete stage may be started anew without --resume;
+    its attempts stay in the record.
+
+    Returns:
+        The record, and what to say.
 
     Raises:
         UserError: There is something to continue and no --resume, or it is another run.
     """
-    record = Record.read(args.work_dir)
+    folder, told = args.work_dir, []
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f'--work-dir {folder} is a file: give a directory')
+    begin = dict(directory=os.getcwd(), hand_over=args.hand_over)
+    record, anew = Record.read(folder), False
     if record is None:
-        if any(path.name != LOCK for path in args.work_dir.iterdir()):
+        if folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
             raise UserError(
-                f'{args.work_dir} is not empty, and no run of this tool (no two_stages.json): give '
+                f'{folder} is not empty, and no run of this tool (no two_stages.json): give '
                 'another --work-dir'
             )
-        record = Record.new(args.work_dir, directory=os.getcwd(), hand_over=args.hand_over)
+        record = Record.new(folder, **begin)
     elif not args.resume:
-        raise UserError(
-            f'{args.work_dir} holds a run: continue it with --resume, give another --work-dir, or '
-            'delete it'
-        )
+        if record.any_complete() or any(has_checkpoint(folder / s.name) for s in stages):
+            raise UserError(
+                f'{folder} holds a run: continue it with --resume, give another --work-dir, or '
+                'delete it'
+            )
+        anew = True
+        record.update(begin)
+        told.append(f'{folder} holds a run without any checkpoint: it starts anew')
     if Path(record['directory']) != Path.cwd():
         raise UserError(
-            f'{args.work_dir} was started in {record["directory"]}, which relative paths in the '
+            f'{folder} was started in {record["directory"]}, which relative paths in the '
             'configs depend on: continue it there'
         )
     if record['hand_over'] != args.hand_over:
         raise UserError(
-            f'{args.work_dir} was started with --hand-over {record["hand_over"]}, not with '
+            f'{folder} was started with --hand-over {record["hand_over"]}, not with '
             f'{args.hand_over}'
         )
     for stage in stages:
         entry = record['stages'].get(stage.name)
-        changed = differences(entry['settings'], stage.settings) if entry else []
-        begun = any((args.work_dir / stage.name).glob('*.pth*'))
-        if changed and (entry['complete'] or begun):
+        changed = differences(entry['settings'], stage.settings) if entry and not anew else []
+        if changed and (entry['complete'] or has_checkpoint(folder / stage.name)):
             raise UserError(
-                f'{args.work_dir}/{stage.name} was trained with other settings than those of '
+                f'{folder}/{stage.name} was trained with other settings than those of '
                 f'{stage.config} and --{stage.name}-options now:\n  '
                 + '\n  '.join(changed[:10])
                 + '\nput them back, or give another --work-dir'
             )
         if changed:
-            say(f'{stage.name} has changed and no checkpoint yet, it starts anew: {changed[0]}')
-        if entry is None or changed:
+            told.append(
+                f'{stage.name} has changed and no checkpoint yet, it starts anew: {changed[0]}'
+            )
+        if entry is None or changed or anew:
             attempts = entry['attempts'] if entry else []
             record['stages'][stage.name] = dict(
                 config=str(stage.config), options=stage.options, settings=stage.settings,
                 log=f'{stage.name}.log', complete=False, attempts=attempts,
             )  # fmt: skip
-    record.save()
-    return record
+    return record, told
 
 
 def choose_hand_over(record: Record, folder: Path) -> Path:
@@ -211,15 +237,30 @@ def train(stage: Stage, record: Record, args: argparse.Namespace, lock) -> int:
         record.save()
         return 0
     record.save()
+    advice = how_to_go_on(stage, folder)
     if stopped:
-        say(f'stage {stage.number} stopped by signal {stopped}; --resume continues it')
+        say(f'stage {stage.number} stopped by signal {stopped}; {advice}')
         return 128 + stopped
     print(
         f'error: stage {stage.number} ended with status {status}:\n{shlex.join(line)}\n'
-        f'the end of {log}:\n{tail(log)}--resume continues from the last checkpoint',
+        f'the end of {log}:\n{tail(log)}{advice}',
         file=sys.stderr,
     )
     return status if status > 0 else 128 - status
+
+
+def how_to_go_on(stage: Stage, folder: Path) -> str:
+    """Advice after a stage that did not end well.
+
+    Args:
+        stage: The stage.
+        folder: Its working directory.
+    """
+    if has_checkpoint(folder):
+        return '--resume continues from the last checkpoint'
+    if stage.number == 2:
+        return '--resume keeps stage 1 and starts stage 2 anew: it has no checkpoint yet'
+    return 'it has no checkpoint yet: the same command starts it anew'
 
 
 def summary(record: Record) -> str:
@@ -245,12 +286,20 @@ def run(args: argparse.Namespace) -> int:
         hand_over_options(stages[1], args.work_dir / 'stage1' / 'x.pth', Path.cwd())
     except ValueError as error:
         raise UserError(f'--work-dir: {error}') from error
+    record, _ = open_record(args, stages)
     check_encoders_fit(*stages)
-    args.work_dir.mkdir(parents=True, exist_ok=True)
-    if not args.resume and any(path.name != LOCK for path in args.work_dir.iterdir()):
-        open_record(args, stages)  # refuses it, and leaves no lock there
+    for stage in stages:
+        if not record['stages'][stage.name]['complete']:
+            check_data_sets(stage)
+    try:
+        args.work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--work-dir {args.work_dir} cannot be made: {error}') from error
     with locked(args.work_dir) as lock:
-        record = open_record(args, stages)
+        record, told = open_record(args, stages)  # another run may have ended there meanwhile
+        for text in told:
+            say(text)
+        record.save()
         for stage in stages:
             if record['stages'][stage.name]['complete']:
                 say(f'stage {stage.number} is complete')

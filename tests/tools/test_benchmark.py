@@ -89,6 +89,7 @@ def test_it_runs_anywhere_and_our_order_needs_less_memory(tmp_path):
     ('options', 'message'),
     [
         (['--repeats', '0'], 'must be 1 or more, got 0'),
+        (['--shape', '10', '40'], '--shape: must be 32 or more, got 10'),
         (['--device', 'tpu'], '--device must be cpu, or cuda .*, got tpu'),
         (['--json', 'no/such/file.json'], 'folder of --json no/such/file.json does not exist'),
     ],
@@ -98,3 +99,26 @@ def test_wrong_options_are_named(benchmark, capsys, options, message):
         benchmark.main(['stage1', *options])
     assert stopped.value.code == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ('code', 'reason'),
+    [
+        ('raise RuntimeError("no room")', r'status 1 \(RuntimeError: no room\)'),
+        ('import os; os.kill(os.getpid(), 9)', r'status -9 \(SIGKILL, out of memory\?\)'),
+    ],
+)
+def test_a_process_that_fails_is_told_in_one_line(benchmark, monkeypatch, capsys, code, reason):
+    core = sys.modules['_benchmark.core']
+    run = core.subprocess.run
+    child = [sys.executable, '-c', code]
+    monkeypatch.setattr(
+        core.subprocess,
+        'run',
+        lambda command, **k: run(child if '--peak' in command else command, **k),
+    )
+    with pytest.raises(SystemExit) as stopped:
+        benchmark.main(TINY)
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(rf'error: the peak memory of ours, forward, eval, .*{reason}$', line)

@@ -40,6 +40,7 @@ def folder(tmp_path):
         (['c.py', '--list', 'names.txt'], 'which must be a folder'),
         (['.', '--list', 'names.txt', '--list', 'sub/names.txt'], "two lists are called 'names'"),
         (['.', '--sheet', 'sheet.jpg'], '--sheet must end in .png, got sheet.jpg'),
+        (['.', '--json', 'names.txt'], '--json must end in .json, got names.txt'),
         (['.', '--json', 'sub'], '--json: sub is a folder'),
     ],
 )
@@ -124,6 +125,47 @@ def test_output_that_cannot_be_written_exits_with_2(folder, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     assert check.main([str(folder), '--json', str(tmp_path / 'file' / 'o.json')]) == 2
     assert 'error: cannot write' in capsys.readouterr().err
+
+
+def _snapshot(root):
+    return {path: path.read_bytes() for path in root.rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ('option', 'name', 'message'),
+    [
+        ('--sheet', 'data/images/a.png', 'would write over a file that is checked'),
+        ('--sheet', 'link.png', 'would write over a file that is checked'),
+        ('--sheet', 'data/masks/new.png', 'a folder of images or masks that is checked'),
+        ('--json', 'data/masks/sub/new.json', 'a folder of images or masks that is checked'),
+        ('--json', 'names.json', 'would write over a file that is checked'),
+        ('--sheet', 'far/a.png', 'would write over a file that is checked'),
+    ],
+)
+def test_no_output_goes_where_the_data_is(folder, tmp_path, capsys, option, name, message):
+    picture = next((folder / 'images').iterdir())
+    (tmp_path / 'far').mkdir()
+    picture.rename(tmp_path / 'far' / 'a.png')  # the image of the data set is a link to it
+    (folder / 'images' / 'a.png').symlink_to(tmp_path / 'far' / 'a.png')
+    next((folder / 'masks').iterdir()).rename(folder / 'masks' / 'a.png')
+    (tmp_path / 'link.png').symlink_to(folder / 'masks' / 'a.png')
+    (tmp_path / 'names.json').write_text('a\n')
+    before = _snapshot(tmp_path)
+    argv = [str(folder), '--list', str(tmp_path / 'names.json'), option, str(tmp_path / name)]
+    assert check.main([*argv, '--workers', '1']) == 2
+    assert message in capsys.readouterr().err
+    assert _snapshot(tmp_path) == before
+
+
+def test_no_output_goes_where_the_data_of_a_config_is(folder, tmp_path, capsys):
+    config = tmp_path / 'config.py'
+    data = dict(type='BinaryMedicalDataset', data_root=str(folder), pipeline=[])
+    config.write_text(f'val_dataloader = dict(dataset={data!r})\n')
+    before = _snapshot(tmp_path)
+    new = folder / 'masks' / 'new.png'
+    assert check.main([str(config), '--sheet', str(new), '--workers', '1']) == 2
+    assert 'a folder of images or masks that is checked' in capsys.readouterr().err
+    assert _snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize('columns', ['40', '300'])

@@ -132,6 +132,31 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ('damage', 'reason'),
+    [
+        (lambda whole: b'hello world\n', r'\(KeyError: '),
+        (lambda whole: b'', r'\(EOFError\)'),
+        (lambda whole: whole[:-100], r'failed finding central directory\)'),
+        (None, r'\(UnpicklingError: Unsupported global: GLOBAL .*print was not an allowed'),
+    ],
+    ids=['text', 'empty', 'truncated', 'code'],
+)
+def test_what_is_no_checkpoint_gets_one_line_without_torchs_advice(tmp_path, damage, reason):
+    import re
+
+    source = tmp_path / 'some.pth'
+    torch.save({'x': torch.ones(100) if damage else Bomb()}, source)
+    if damage:
+        source.write_bytes(damage(source.read_bytes()))
+    with pytest.raises(ValueError, match='it is none, or truncated, or holds what') as error:
+        converter.load_published(source)
+    text = str(error.value)
+    assert re.search(reason, text), text
+    assert '\n' not in text
+    assert not re.search('weights_only|issue|safe_globals|trust', text), text
+
+
+@pytest.mark.parametrize(
     ('src', 'dst', 'message'),
     [
         ('missing.pth', 'out.pth', 'SRC .*missing.pth does not exist'),

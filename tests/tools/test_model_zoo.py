@@ -275,3 +275,21 @@ def test_wrong_checkouts_are_refused_and_left_alone(checkout, capsys):
     refused('README.md: the lines <!-- zoo --> and <!-- /zoo --> are missing')
     (ablations / 'metafile.yml').write_text('Models: []\n')
     refused('metafile.yml: not a metafile with one collection')
+
+
+def test_a_root_that_is_no_checkout_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        zoo.main(['--root', str(tmp_path)])
+    assert stopped.value.code == 2
+    absent = f'{tmp_path} is no checkout of this project: it has no configs/condseg/*.py, no '
+    assert f'{absent}configs/ablations/*.py' in capsys.readouterr().err
+
+
+def test_a_collection_without_the_papers_scores_is_named(checkout, capsys):
+    metafile = checkout / 'configs' / 'condseg' / 'metafile.yml'
+    meta = yaml.safe_load(metafile.read_text())
+    del meta['Collections'][0]['Reported Results']
+    metafile.write_text(yaml.safe_dump(meta))
+    with pytest.raises(SystemExit):
+        zoo.main(['--quick', '--root', str(checkout)])
+    assert f'{metafile}: its collection has no Results' in capsys.readouterr().err

@@ -138,6 +138,87 @@ def bench(tmp_path, data):
     return Bench(tmp_path)
 
 
+def _entry(tool, stage, **more):
+    stage = tool.Stage(int(stage[-1]), *more.pop('source'))
+    return dict(settings=stage.settings, complete=False, attempts=[dict(status=1)], **more)
+
+
+@pytest.fixture
+def failed(bench, tool, monkeypatch):
+    """A working directory with the record of a run that failed at once."""
+    monkeypatch.chdir(bench.folder)
+    monkeypatch.syspath_prepend(str(bench.folder))
+    bench.work.mkdir()
+    record = tool.Record.new(bench.work, directory='/elsewhere', hand_over='last')
+    for number in (1, 2):
+        source = (bench.folder / f'stage{number}.py', ['randomness.seed=7'])
+        record['stages'][f'stage{number}'] = _entry(tool, f'stage{number}', source=source)
+    (bench.work / 'stage1').mkdir()
+    record.save()
+    return bench
+
+
+def _open(tool, bench, *more):
+    args = tool.parse_args([*bench.args, *more])
+    stages = [tool.Stage(1, args.stage1_config), tool.Stage(2, args.stage2_config)]
+    return tool.open_record(args, stages)
+
+
+def test_a_run_without_any_checkpoint_may_start_anew(failed, tool):
+    before = failed.record()
+    record, told = _open(tool, failed)
+    assert told == [f'{failed.work} holds a run without any checkpoint: it starts anew']
+    assert (record['directory'], record['hand_over']) == (str(failed.folder), 'best')
+    for entry in record['stages'].values():
+        assert entry['attempts'] == [dict(status=1)]
+        assert entry['settings']['randomness'].get('seed') != 7
+    assert failed.record() == before  # nothing is written yet
+
+
+@pytest.mark.parametrize('what', ['stage1/epoch_1.pth', 'stage2/epoch_1.pth.truncated', None])
+def test_a_run_with_something_to_keep_is_not_started_anew(failed, tool, what):
+    if what:
+        (failed.work / what).parent.mkdir(exist_ok=True)
+        (failed.work / what).touch()
+    else:
+        record = failed.record()
+        record['stages']['stage1']['complete'] = True
+        (failed.work / 'two_stages.json').write_text(json.dumps(record))
+    with pytest.raises(tool.UserError, match='continue it with --resume'):
+        _open(tool, failed)
+
+
+def test_advice_names_resume_only_where_it_keeps_something(tool, tmp_path):
+    one, two = tool.Stage(1, STAGE1), tool.Stage(2, STAGE2)
+    assert '--resume' not in tool.how_to_go_on(one, tmp_path)
+    assert '--resume keeps stage 1' in tool.how_to_go_on(two, tmp_path)
+    (tmp_path / 'epoch_1.pth').touch()
+    for stage in (one, two):
+        assert tool.how_to_go_on(stage, tmp_path) == '--resume continues from the last checkpoint'
+
+
+@pytest.mark.parametrize('inside', ['', '/below'])
+def test_a_work_dir_that_is_a_file_is_named(bench, tool, monkeypatch, capsys, inside):
+    monkeypatch.chdir(bench.folder)
+    monkeypatch.syspath_prepend(str(bench.folder))
+    (bench.folder / 'file').write_text('mine')
+    assert tool.main(['stage1.py', 'stage2.py', '--work-dir', f'file{inside}']) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: --work-dir {bench.folder}/file{inside} ')
+    assert (bench.folder / 'file').read_text() == 'mine'
+
+
+def test_data_of_both_stages_is_examined_before_anything_starts(bench, tool, monkeypatch, capsys):
+    monkeypatch.chdir(bench.folder)
+    monkeypatch.syspath_prepend(str(bench.folder))
+    bad = ['--stage2-options', 'val_dataloader.dataset.ann_file=absent.txt']
+    assert tool.main([*bench.args, *bad]) == 2
+    error = capsys.readouterr().err
+    assert 'error: stage 2, stage2.py: val_dataloader.dataset does not build: ' in error
+    assert 'no such list: data/absent.txt' in error
+    assert not bench.work.exists()
+
+
 @pytest.mark.slow
 def test_killed_in_both_stages_and_continued(bench, tool, monkeypatch, capsys):
     # stage 1 is killed after two epochs, and the newest checkpoint is cut off
@@ -213,7 +294,7 @@ def test_killed_in_both_stages_and_continued(bench, tool, monkeypatch, capsys):
 def test_stopped_before_the_first_checkpoint_then_failing(bench):
     status, out = bench.kill('stage1', 0, signal.SIGTERM)
     assert status == 128 + signal.SIGTERM
-    assert '--resume continues it' in out
+    assert 'it has no checkpoint yet: the same command starts it anew' in out
     attempt = bench.record()['stages']['stage1']['attempts'][0]
     assert attempt['status'] == -signal.SIGTERM
     assert attempt['end'] >= attempt['start']

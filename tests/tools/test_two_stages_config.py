@@ -11,7 +11,15 @@ sys.path.insert(0, str(ROOT / 'tools'))
 
 from _cfg_options import path_option, read_options
 from _two_stages import UserError
-from _two_stages.stage_config import Stage, check_encoders_fit, differences, hand_over_options
+from _two_stages.stage_config import (
+    Stage,
+    check_data_sets,
+    check_encoders_fit,
+    differences,
+    hand_over_options,
+)
+
+import condseg_mmseg  # noqa: F401 - registers our types, as the tool does
 
 DEMO = ROOT / 'configs' / 'condseg'
 STAGE1 = DEMO / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'
@@ -159,6 +167,80 @@ def test_settings_that_cannot_work_are_refused(number, option, message):
 
 def test_a_stage_one_may_start_from_any_weights():
     Stage(1, STAGE1, ['model.backbone.init_cfg=None', 'load_from=a.pth']).check()
+    init = [
+        'model.backbone.init_cfg._delete_=True',
+        'model.backbone.init_cfg.type=StrictPretrained',
+    ]
+    Stage(1, STAGE1, init).check()  # it is a stage 1 all the same
+
+
+def test_swapped_configs_are_refused(tool, tmp_path, capsys):
+    stage2 = DEMO / 'condseg_r50_1xb12-300e_kvasir-seg-256x256.py'
+    assert tool.main([str(stage2), str(STAGE1), '--work-dir', str(tmp_path / 'work')]) == 2
+    error = capsys.readouterr().err
+    assert f'{stage2}: its encoder starts from a stage 1' in error
+    assert 'The order is STAGE1_CONFIG STAGE2_CONFIG' in error
+    # the demo's stage 2 starts from nothing: then the other one tells
+    assert tool.main([str(STAGE2), str(STAGE1), '--work-dir', str(tmp_path / 'work')]) == 2
+    assert f'{STAGE1}: its model is that of stage 1' in capsys.readouterr().err
+    assert not (tmp_path / 'work').exists()
+    with pytest.raises(UserError, match=r"Is this stage 1's\?"):
+        Stage(2, STAGE1).check()
+    # a stage 2 of that type, with another head, is one
+    Stage(2, STAGE1, ['model.decode_head.type=FCNHead']).check()
+    both = "init_cfg = [dict(type='Kaiming', layer='Conv2d'), dict(type='mmseg.StrictPretrained')]"
+    path = tmp_path / 'listed.py'
+    path.write_text(f'{both}\nmodel = dict(backbone=dict(init_cfg=init_cfg))\n')
+    with pytest.raises(UserError, match=r"Is this stage 2's\?"):
+        Stage(1, path).check()
+
+
+def _data_config(tmp_path, **dataset):
+    """A stage 1 with one image, or what the arguments change."""
+    import cv2
+    import numpy as np
+
+    for name in ('images', 'masks'):
+        (tmp_path / 'data' / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / 'data' / name / 'a.png'), np.eye(8, dtype=np.uint8) * 255)
+    data = dict(type='BinaryMedicalDataset', data_root=str(tmp_path / 'data'), pipeline=[])
+    cfg = dict(
+        model=dict(backbone=dict()),
+        train_dataloader=dict(dataset=data | dataset),
+        val_dataloader=dict(dataset=data),
+    )
+    Config(cfg).dump(tmp_path / 'one.py')
+    return tmp_path / 'one.py'
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'message'),
+    [
+        (dict(data_root='/absent'), 'absent/images'),
+        (dict(data_root='/absent', lazy_init=True), 'absent/images'),
+        (dict(pipeline=[dict(type='NoSuchTransform')]), 'NoSuchTransform'),
+        (dict(indices=0), 'is empty: look at its data_root'),
+        (dict(indices=0, serialize_data=False), 'is empty: look at its data_root'),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_named(tmp_path, dataset, message):
+    stage = Stage(1, _data_config(tmp_path, **dataset))
+    with pytest.raises(UserError, match=r'stage 1, .*one\.py: train_dataloader\.dataset .*') as e:
+        check_data_sets(stage)
+    assert message in str(e.value)
+
+
+def test_the_files_of_the_data_are_read_with_the_options(tmp_path):
+    path = _data_config(tmp_path)
+    stage = Stage(1, path)
+    before = stage.settings
+    check_data_sets(stage)
+    assert stage.settings == before
+    with pytest.raises(UserError, match=r'val_dataloader\.dataset (.|\n)*list: .*none\.txt'):
+        check_data_sets(Stage(1, path, ['val_dataloader.dataset.ann_file=none.txt']))
+    (tmp_path / 'data' / 'masks' / 'a.png').write_bytes(b'')
+    with pytest.raises(UserError, match=r'train_dataloader\.dataset (.|\n)*a\.png'):
+        check_data_sets(stage)
 
 
 def test_a_config_that_loads_over_the_encoder_is_refused(tmp_path):

@@ -57,6 +57,10 @@ class Record(dict):
             raise UserError(f'{path}: format {content.get("format")}, this version knows 1')
         return cls(path, content)
 
+    def any_complete(self) -> bool:
+        """Whether a stage has been trained to its end."""
+        return any(entry['complete'] for entry in self['stages'].values())
+
     def save(self) -> None:
         """Write the file; whoever reads it sees the old one or the new one."""
         part = self.path.with_name(f'{self.path.name}.part')

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,12 @@ from typing import Any
 from _cfg_options import path_option, read_options
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 
 from . import UserError
 
 INIT = 'model.backbone.init_cfg'
+EMPTY = 'is empty: look at its data_root, ann_file and data_prefix'
 # set by the tool itself; of stage 2, what the hand-over sets
 _RESERVED = ('work_dir', 'resume', 'launcher')
 _RESERVED_2 = (
@@ -73,6 +77,7 @@ class Stage:
                 raise UserError(f'--{self.name}-options {option}: this tool sets {key}')
         if not isinstance(self.cfg.get('model', {}).get('backbone'), dict):
             raise UserError(f'{self.config}: has no model.backbone, the encoder to hand over')
+        self._check_order()
         hook = self.cfg.get('default_hooks', {}).get('checkpoint') or {}
         if hook.get('out_dir'):
             raise UserError(
@@ -89,6 +94,30 @@ class Stage:
             raise UserError(
                 f'{self.config}: mmseg will not know what loads the encoder, StrictPretrained: '
                 "add custom_imports = dict(imports=['condseg_mmseg'], allow_failed_imports=False)"
+            )
+
+    def _check_order(self) -> None:
+        """Refuse the config of the other stage, where it can be told."""
+        model = self.cfg.model
+        head = model.get('decode_head')
+        # nothing else is trained as stage 1 is; a stage 2 is of any type
+        is_stage1 = (
+            _type_name(model) == 'ConsistencyReinforcement'
+            and isinstance(head, dict)
+            and _type_name(head) == 'EncoderFusionHead'
+        )
+        init = model.backbone.get('init_cfg') or []
+        init = [init] if isinstance(init, dict) else init
+        starts_from_stage1 = any(_type_name(item) == 'StrictPretrained' for item in init)
+        if self.number == 1 and starts_from_stage1 and not is_stage1:
+            raise UserError(
+                f'{self.config}: its encoder starts from a stage 1 ({INIT} is StrictPretrained). '
+                "Is this stage 2's? The order is STAGE1_CONFIG STAGE2_CONFIG"
+            )
+        if self.number == 2 and is_stage1:
+            raise UserError(
+                f'{self.config}: its model is that of stage 1 (ConsistencyReinforcement with '
+                "EncoderFusionHead). Is this stage 1's? The order is STAGE1_CONFIG STAGE2_CONFIG"
             )
 
 
@@ -147,6 +176,33 @@ def check_encoders_fit(stage1: Stage, stage2: Stage) -> None:
         )
 
 
+def check_data_sets(stage: Stage) -> None:
+    """Build what a stage trains and validates on, with all checks of its files.
+
+    Raises:
+        UserError: One does not build, or is empty; it passes on what the data set says.
+    """
+    with _scope(stage.cfg):
+        for key in ('train_dataloader', 'val_dataloader'):
+            loader = stage.cfg.get(key)
+            if not isinstance(loader, dict) or 'dataset' not in loader:
+                continue
+            where = f'stage {stage.number}, {stage.config}: {key}.dataset'
+            try:
+                data = DATASETS.build(copy.deepcopy(loader['dataset']))
+                if hasattr(data, 'full_init'):
+                    data.full_init()  # where the config has lazy_init=True
+                size = len(data)
+            # whatever its constructor, or that of a transform, raises
+            except Exception as error:
+                reason = f'does not build: {type(error).__name__}: {error}'
+                if 'need at least one array' in str(error):  # mmengine packs an empty list
+                    reason = EMPTY
+                raise UserError(f'{where} {reason}') from error
+            if size == 0:
+                raise UserError(f'{where} {EMPTY}')
+
+
 def differences(then: dict, now: dict) -> list[str]:
     """List where two settings differ, one line each: dotted key, old and new value."""
     then, now = _flat(then), _flat(now)
@@ -170,10 +226,17 @@ def _type_name(cfg: dict) -> str:
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
-def _encoder_shapes(stage: Stage, cfg: Config) -> dict[str, tuple[int, ...]]:
+@contextlib.contextmanager
+def _scope(cfg: Config) -> Iterator[None]:
+    """Build as mmengine's runner does with this config."""
     scope = cfg.get('default_scope') or 'mmseg'
     init_default_scope(scope)
     with DefaultScope.overwrite_default_scope(scope):
+        yield
+
+
+def _encoder_shapes(stage: Stage, cfg: Config) -> dict[str, tuple[int, ...]]:
+    with _scope(cfg):
         try:
             encoder = MODELS.build(cfg.model.backbone)
         # whatever its constructor raises

@@ -19,15 +19,23 @@ from pathlib import Path
 import torch
 from _ablation_report import environment, machine_name, write
 from _benchmark import stage1
-from _benchmark.core import Benchmark, measure, peak_bytes, table
+from _benchmark.core import Benchmark, ChildError, measure, peak_bytes, table
 
 BENCHMARKS: dict[str, Benchmark] = {'stage1': stage1.BENCHMARK}
+MIN_SIDE = 32  # below it BatchNorm has a single value per channel to normalise
 
 
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'must be 1 or more, got {text}')
+    return value
+
+
+def _side(text: str) -> int:
+    value = int(text)
+    if value < MIN_SIDE:
+        raise argparse.ArgumentTypeError(f'must be {MIN_SIDE} or more, got {text}')
     return value
 
 
@@ -45,8 +53,8 @@ def make_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         sub.add_argument(
-            '--shape', type=_positive, nargs=2, default=(256, 256), metavar=('H', 'W'),
-            help='size of the images in pixels',
+            '--shape', type=_side, nargs=2, default=(256, 256), metavar=('H', 'W'),
+            help=f'size of the images in pixels, {MIN_SIDE} or more',
         )  # fmt: skip
         sub.add_argument('--batch', type=_positive, default=1, help='images')
         sub.add_argument('--repeats', type=_positive, default=10, help='timed rounds')
@@ -78,7 +86,10 @@ def main(argv: list[str] | None = None) -> None:
     if args.peak:
         print(json.dumps(peak_bytes(bench.make(args, *args.peak), args.device)))
         return
-    record = measure(bench, args, [sys.executable, str(Path(__file__).resolve()), *argv])
+    try:
+        record = measure(bench, args, [sys.executable, str(Path(__file__).resolve()), *argv])
+    except ChildError as error:
+        parser.exit(1, f'{parser.prog}: error: {error}\n')
     where = environment(torch.get_num_threads(), machine_name())
     if args.device != 'cpu':
         where['device'] = torch.cuda.get_device_name(args.device)

@@ -198,6 +198,9 @@ def expected(root: Path, numbers: Numbers) -> dict[Path, str]:
     folders: dict[str, list[dict]] = {}
     for path in list_configs(root / 'configs'):
         folders.setdefault(path.parent.name, [])
+    absent = [f'configs/{name}/*.py' for name in ('condseg', 'ablations') if name not in folders]
+    if absent:
+        raise ValueError(f'{root} is no checkout of this project: it has no {", no ".join(absent)}')
     for name, models in folders.items():
         metafile = root / 'configs' / name / 'metafile.yml'
         meta = read_metafile(metafile)
@@ -212,7 +215,12 @@ def expected(root: Path, numbers: Numbers) -> dict[Path, str]:
             meta, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
         )
         if name == 'condseg':
-            reported = collection['Reported Results']['Results']
+            try:
+                reported = collection['Reported Results']['Results']
+            except (KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{metafile}: its collection has no Results under Reported Results, the paper's"
+                ) from error
     index = {'Import': sorted(path.relative_to(root).as_posix() for path in texts)}
     texts[root / 'model-index.yml'] = yaml.safe_dump(index)
     tables = {

@@ -10,12 +10,13 @@ DATA is a config, of which every data set of its dataloaders is read, or a folde
 and lists (*.txt) of stems, one a split; without lists all images are one split. A folder without
 images/ holds images and masks side by side. Several DATA are compared with each other.
 
-Every file is read; none is changed. All problems are collected, a broken file hides no other one.
-Exit status: 0 nothing but notes, 1 warnings, 3 errors, 2 a wrong command line. docs/data-doctor.md
-says what is found.
+Every file is read; none is changed, and nothing is written into a folder of images or masks. All
+problems are collected, a broken file hides no other one. Exit status: 0 nothing but notes,
+1 warnings, 3 errors, 2 a wrong command line. docs/data-doctor.md says what is found.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,8 +111,9 @@ def _check_args(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
     for option, path in (('--json', args.json), ('--sheet', args.sheet)):
         if path is not None and path.is_dir():
             parser.error(f'{option}: {path} is a folder')
-    if args.sheet is not None and args.sheet.suffix.lower() != '.png':
-        parser.error(f'--sheet must end in .png, got {args.sheet}')
+        wanted = {'--json': '.json', '--sheet': '.png'}[option]
+        if path is not None and path.suffix.lower() != wanted:
+            parser.error(f'{option} must end in {wanted}, got {path}')
 
 
 def data_set_names(paths: list[Path]) -> list[str]:
@@ -145,6 +147,43 @@ def read_sources(args: argparse.Namespace, findings: Findings) -> list[list[Spli
     return sources
 
 
+def check_output(args: argparse.Namespace, sources: list[list[Split]]) -> None:
+    """Refuse to write over, or beside, what is read: originals are never changed.
+
+    Args:
+        args: From :func:`parse_args`.
+        sources: From :func:`read_sources`.
+
+    Raises:
+        ValueError: ``--json`` or ``--sheet`` is a file that is read, or lies in a folder of images
+            or masks, links followed.
+    """
+    splits = [split for source in sources for split in source]
+    read = {file for split in splits for pair in split.pairs for file in pair if file}
+    folders = {os.path.dirname(file) for file in read}
+    read |= {split.source for split in splits}
+    layout = Layout(args.img_dir, args.mask_dir)
+    for path in args.data:
+        if path.is_dir():
+            folders.update(layout.folders(path))
+            read.update(map(str, path.glob('*.txt')))
+    read.update(map(str, [*args.data, *args.list.values()]))
+    files, real_folders = ({Path(x).resolve() for x in found} for found in (read, folders))
+    for option, path in (('--json', args.json), ('--sheet', args.sheet)):
+        if path is None:
+            continue
+        # a link is replaced where it lies, so that both ends of it count
+        for place in (path.resolve(), path.parent.resolve() / path.name):
+            if place in files:
+                raise ValueError(f'{option} {path} would write over a file that is checked')
+            inside = real_folders.intersection(place.parents)
+            if inside:
+                raise ValueError(
+                    f'{option} {path} lies in {min(inside)}, a folder of images or masks that is '
+                    'checked: give a place outside of it'
+                )
+
+
 def examine(args: argparse.Namespace, findings: Findings) -> tuple[dict, dict]:
     """Do everything but the output.
 
@@ -156,9 +195,10 @@ def examine(args: argparse.Namespace, findings: Findings) -> tuple[dict, dict]:
         The record for the table and the JSON file, and for the sheet the pair of every file.
 
     Raises:
-        ValueError: If a config cannot be read.
+        ValueError: If a config cannot be read, or the output would go where the data is.
     """
     sources = read_sources(args, findings)
+    check_output(args, sources)
     splits = [split for source in sources for split in source]
     jobs: dict[tuple, int] = {}
     members = [

@@ -184,7 +184,8 @@ def load_published(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
         raise ValueError(
-            f'{path} cannot be read as a checkpoint of plain tensors: {error}'
+            f'{path} cannot be read as a checkpoint of plain tensors: it is none, or truncated, or '
+            f'holds what the safe load of torch refuses ({_reason(error)})'
         ) from error
     for key in ('state_dict', 'model'):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -192,6 +193,17 @@ def load_published(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f'{path} holds no state dict (name -> tensor)')
     return {name.removeprefix('module.'): value for name, value in state.items()}
+
+
+def _reason(error: Exception) -> str:
+    """The kind of an error of torch's loader and its first sentence.
+
+    Behind it torch advises to set weights_only=False or to file an issue; where it does so from the
+    start, the plain error is the one that this one was raised for.
+    """
+    text = str(error.__context__ or error)
+    first = re.split(r'\.\s', ' '.join(text.split()))[0].rstrip('.')
+    return f'{type(error).__name__}: {first}' if first else type(error).__name__
 
 
 def build_own(stage: int = 2) -> dict[str, Tensor]:

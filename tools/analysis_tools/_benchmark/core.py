@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,10 @@ import torch
 from torch import Tensor
 
 Call = Callable[[], Tensor]
+
+
+class ChildError(RuntimeError):
+    """The process that tells the peak memory has failed; the message says why in one line."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,9 @@ def measure(bench: Benchmark, args: argparse.Namespace, command: Sequence[str]) 
         Pass -> ``seconds`` (median) and ``peak_mib`` by variant, ``time_ratio`` and
         ``memory_ratio`` of each later variant to the first, and ``difference``: the largest
         difference of its result, relative to the first one's largest magnitude.
+
+    Raises:
+        ChildError: A fresh process has failed.
     """
     record = {}
     first, *others = bench.variants
@@ -157,8 +165,17 @@ def _peak(
     if args.device != 'cpu':
         return peak_bytes(bench.make(args, name, variant), args.device)
     done = subprocess.run(
-        [*command, '--peak', name, variant], stdout=subprocess.PIPE, text=True, check=True
+        [*command, '--peak', name, variant], capture_output=True, text=True, errors='replace'
     )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()  # of a traceback the last line is the error
+        reason = said[-1].strip() if said else 'it printed nothing'
+        if done.returncode < 0:  # killed: what it printed before does not tell why
+            reason = f'{signal.Signals(-done.returncode).name}, out of memory?'
+        raise ChildError(
+            f'the peak memory of {variant}, {bench.passes[name]}, cannot be measured: its process '
+            f'ended with status {done.returncode} ({reason})'
+        )
     return int(json.loads(done.stdout.splitlines()[-1]))  # imports may print before
 
 
