@@ -172,7 +172,9 @@ def _from_file(path: Path, map_location: Any) -> Any:
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # of many kinds, depending on where a truncated file ends
-        reason = (str(error).splitlines() or [''])[0]
+        # the plain error and its first sentence: what follows is advice to load unsafely
+        text = ' '.join(str(error.__context__ or error).split())
+        reason = text.split('. ')[0].rstrip('.')
         raise ValueError(
             f'{path} cannot be read as a checkpoint of tensors: it is truncated, or holds what '
             f'the safe load of torch refuses ({type(error).__name__}: {reason})'

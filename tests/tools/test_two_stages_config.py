@@ -166,12 +166,14 @@ def test_settings_that_cannot_work_are_refused(number, option, message):
 
 
 def test_a_stage_one_may_start_from_any_weights():
-    Stage(1, STAGE1, ['model.backbone.init_cfg=None', 'load_from=a.pth']).check()
+    stage = Stage(1, STAGE1, ['model.backbone.init_cfg=None', 'load_from=a.pth'])
+    assert stage.check() is None
+    assert stage.cfg.load_from == 'a.pth'
     init = [
         'model.backbone.init_cfg._delete_=True',
         'model.backbone.init_cfg.type=StrictPretrained',
     ]
-    Stage(1, STAGE1, init).check()  # it is a stage 1 all the same
+    assert Stage(1, STAGE1, init).check() is None  # it is a stage 1 all the same
 
 
 def test_swapped_configs_are_refused(tool, tmp_path, capsys):
