@@ -18,6 +18,10 @@ converter = load_script('tools/model_converters/condseg2mmseg.py')
 
 CONFIGS = ROOT / 'configs' / 'condseg'
 OFFICIAL = CONFIGS / 'condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py'
+# Relative errors allowed: of the losses; of the gradients' norms the median, the 90th percentile
+# and the largest (check_first_step). On CPUs PyTorch sums BatchNorm's statistics of channels-last
+# maps one row after the other, which rounds more (1e-6 to 1e-5 of a map's largest value).
+NOISE = {'contiguous_format': (1e-5, 1e-3, 5e-3, 3e-2), 'channels_last': (3e-5, 3e-3, 1e-2, 0.12)}
 DEFAULT = CONFIGS / 'condseg_r50_1xb12-300e_kvasir-seg-256x256.py'
 
 
@@ -73,13 +77,15 @@ def test_logits_and_features_equal_the_published_ones(name, config):
         assert float(seen[key].double().norm()) == pytest.approx(float(data[f'norm.{key}']), 1e-4)
 
 
+@pytest.mark.parametrize('memory_format', ['contiguous_format', 'channels_last'])
 @pytest.mark.parametrize('form', ['single', 'double'])
-def test_training_equals_the_published_one(form):
+def test_training_equals_the_published_one(form, memory_format):
     data = fixture(f'condseg_r50.train_{form}_sigmoid.npz')
+    loss_noise, *noise = NOISE[memory_format]
     double = {'double_sigmoid': form == 'double'}
     model = build(decode_head=double, auxiliary_head=double)
     model.auxiliary_head.background_target = 'complement'  # as the fixtures were made
-    model.train()
+    model.to(memory_format=getattr(torch, memory_format)).train()
     shape = tuple(data['shape'])
     image = torch.from_numpy(fill.image(int(data['image_seed']), shape))
     mask = torch.from_numpy(fill.mask(int(data['mask_seed']), (shape[0], 1, *shape[2:])))
@@ -96,28 +102,29 @@ def test_training_equals_the_published_one(form):
         total.backward()
         if step == 0:
             first = {key: float(value) for key, value in losses.items()}
-            check_first_step(model, data)
+            check_first_step(model, data, *noise)
         optimizer.step()
         totals.append(float(total))
-    assert first['decode.loss_mask'] == pytest.approx(float(data['loss.mask']), rel=1e-5)
-    assert first['aux.beta_fg'] == pytest.approx(float(data['loss.beta1']), rel=1e-5)
-    assert first['aux.beta_bg'] == pytest.approx(float(data['loss.beta2']), rel=1e-5)
+    assert first['decode.loss_mask'] == pytest.approx(float(data['loss.mask']), rel=loss_noise)
+    assert first['aux.beta_fg'] == pytest.approx(float(data['loss.beta1']), rel=loss_noise)
+    assert first['aux.beta_bg'] == pytest.approx(float(data['loss.beta2']), rel=loss_noise)
     weighted = data['loss.beta1'] * data['loss.fg'], data['loss.beta2'] * data['loss.bg']
-    assert first['aux.loss_fg'] == pytest.approx(float(weighted[0]), rel=1e-5)
-    assert first['aux.loss_bg'] == pytest.approx(float(weighted[1]), rel=1e-5)
-    assert first['aux.loss_comp'] == pytest.approx(float(data['loss.comp']), rel=1e-5)
-    assert totals[0] == pytest.approx(float(data['loss.total']), rel=1e-5)
+    assert first['aux.loss_fg'] == pytest.approx(float(weighted[0]), rel=loss_noise)
+    assert first['aux.loss_bg'] == pytest.approx(float(weighted[1]), rel=loss_noise)
+    assert first['aux.loss_comp'] == pytest.approx(float(data['loss.comp']), rel=loss_noise)
+    assert totals[0] == pytest.approx(float(data['loss.total']), rel=loss_noise)
     # Adam divides noise by noise: one thread instead of two moves steps 2 and 3 by 0.5 %
     assert totals == pytest.approx(data['total_per_step'].tolist(), rel=1e-2)
     assert totals[2] < totals[1] < totals[0]
 
 
-def check_first_step(model, data):
+def check_first_step(model, data, median, percentile_90, largest):
     """Compare every gradient norm and BatchNorm statistic after the first step's backward.
 
-    The gradients of near-dead units are rounding noise: the same network on one thread instead of
-    two moves single norms by 1.7 %, and in float64 by 6 %. So the bulk is held to the fixtures'
-    1e-3 and each one to 3e-2.
+    The gradients of near-dead units are rounding noise: in float64 the same network's norms lie
+    0.1 % from the fixtures in the median, 0.4 % in nine of ten and 6 % at most. With the memory
+    format and the number of threads of the fixtures most of it is the same noise, and the bulk is
+    held to their 1e-3; channels-last rounds otherwise and is held to what float64 shows.
     """
     gradients = {name: p.grad for name, p in model.named_parameters()}
     statistics = dict(model.named_buffers())
@@ -134,10 +141,10 @@ def check_first_step(model, data):
             )
             continue
         error = abs(float(gradients[target].double().norm()) - expected) / max(expected, 1e-3)
-        assert error < 3e-2, key
+        assert error < largest, key
         errors.append(error)
-    assert np.median(errors) < 1e-3
-    assert np.percentile(errors, 90) < 5e-3
+    assert np.median(errors) < median
+    assert np.percentile(errors, 90) < percentile_90
     assert set(gradients) <= compared
     assert {n for n in statistics if 'running' in n} <= compared
 

@@ -8,7 +8,7 @@ from mmcv.cnn import ConvModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers import resize_to
+from ..layers import norm_act, resize_to
 from ..layers.defaults import BN, RELU
 from .binary_head import BinaryDecodeHead
 
@@ -70,10 +70,7 @@ class EncoderFusionHead(BinaryDecodeHead):
         weights = self.conv_seg.weight.split(self.channels, dim=1)
         for level, x, weight in zip(self.levels, maps, weights, strict=True):
             x = resize_to(level.conv(x), size, self.align_corners)  # (N, channels, H, W)
-            if level.with_norm:
-                x = level.norm(x)
-            if level.with_activation:
-                x = level.activate(x)
+            x = norm_act(level, x)
             if self.dropout is not None:
                 x = self.dropout(x)
             part = F.conv2d(x, weight)

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
-from ..layers import resize_to
+from ..layers import conv_of, recompute, resize_to
 from ..layers.defaults import BN, RELU
 from ..losses.functional import check_labels, foreground_labels
 
@@ -53,8 +53,11 @@ class SIDBranch(BaseModule):
         """Decode ``x`` (N, in_channels, h, w)."""
         x = self.convs[0](x)
         for conv in self.convs[1:]:
-            x = conv(resize_to(x, [2 * s for s in x.shape[-2:]], self.align_corners))
+            x = conv_of(self._twice, conv, x)
         return self.conv_seg(x)
+
+    def _twice(self, x: Tensor) -> Tensor:
+        return resize_to(x, [2 * s for s in x.shape[-2:]], self.align_corners)
 
 
 @MODELS.register_module()
@@ -79,6 +82,8 @@ class SIDHead(BaseModule):
             like the labels). Default 'complement'.
         loss_decode: Default ``dict(type='SIDLoss')``.
         align_corners: For every resize. Default True.
+        with_cp: Whether the maps inside each branch are computed again in the backward pass
+            instead of being kept. Default False.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
         init_cfg: mmengine's. Default None.
@@ -102,6 +107,7 @@ class SIDHead(BaseModule):
         background_target: str = 'complement',
         loss_decode: dict | None = None,
         align_corners: bool = True,
+        with_cp: bool = False,
         norm_cfg: dict = BN,
         act_cfg: dict = RELU,
         init_cfg: dict | list | None = None,
@@ -125,6 +131,7 @@ class SIDHead(BaseModule):
         self.foreground_classes = foreground
         self.ignore_index = ignore_index
         self.align_corners = align_corners
+        self.with_cp = with_cp
         cfg = {
             'align_corners': align_corners,
             'norm_cfg': norm_cfg,
@@ -146,8 +153,12 @@ class SIDHead(BaseModule):
                 f'inputs, got shapes {[tuple(x.shape) for x in inputs]}: set sid_outputs=True in '
                 'CDFANeck, and sid_in_eval=True where it is called in eval mode'
             )
-        fg, bg, uc = maps
-        return self.foreground(fg), self.background(bg), self.uncertainty(uc)
+        branches = self.foreground, self.background, self.uncertainty
+        fg, bg, uc = (
+            recompute(branch, x, with_cp=self.with_cp)
+            for branch, x in zip(branches, maps, strict=True)
+        )
+        return fg, bg, uc
 
     def loss(
         self, inputs: Sequence[Tensor], batch_data_samples: SampleList, train_cfg: ConfigType

@@ -1,6 +1,7 @@
 """Size-Aware Decoder as an mmseg decode head."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,15 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers import ChannelGate, SpatialGate, resize_to
+from ..layers import (
+    ChannelGate,
+    SpatialGate,
+    add_relu,
+    conv_of,
+    merge_pointwise,
+    recompute,
+    resize_to,
+)
 from ..layers.defaults import BN, RELU
 from .binary_head import BinaryDecodeHead
 
@@ -53,11 +62,10 @@ class SizeAwareBlock(BaseModule):
 
     def forward(self, coarse: Tensor, fine: Tensor, align_corners: bool = True) -> Tensor:
         """Merge ``coarse``, resized to the size of ``fine``, with ``fine``."""
-        x = torch.cat((resize_to(coarse, fine.shape[-2:], align_corners), fine), 1)
-        s1 = self.merge(x)
-        s2 = torch.relu(self.conv2(s1) + s1)
-        s3 = torch.relu(self.conv3(s2) + s2 + s1)
-        s4 = torch.relu(self.conv4(s3) + s3 + s2 + s1)
+        s1 = merge_pointwise(self.merge, coarse, fine, align_corners)
+        s2 = add_relu(self.conv2(s1), (s1,))
+        s3 = add_relu(self.conv3(s2), (s2, s1))
+        s4 = add_relu(self.conv4(s3), (s3, s2, s1))
         return self.gates(s4)
 
 
@@ -76,6 +84,9 @@ class SizeAwareDecodeHead(BinaryDecodeHead):
         channels: Channels C of every block. Default 128.
         head_channels: Widths of the two convolutions at full resolution. Default ``(128, 64)``.
         in_index: Which of the inputs are f1..f4. Default ``(0, 1, 2, 3)``.
+        with_cp: Whether the maps inside each block, and those at full resolution, are computed
+            again in the backward pass instead of being kept: less memory, more time
+            (docs/performance.md). Default False.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
         **kwargs: The other arguments of :class:`BinaryDecodeHead`, which also gives the loss.
@@ -95,6 +106,7 @@ class SizeAwareDecodeHead(BinaryDecodeHead):
         *,
         head_channels: tuple[int, int] = (128, 64),
         in_index: Sequence[int] = (0, 1, 2, 3),
+        with_cp: bool = False,
         norm_cfg: dict = BN,
         act_cfg: dict = RELU,
         **kwargs: Any,
@@ -106,6 +118,7 @@ class SizeAwareDecodeHead(BinaryDecodeHead):
             )
         cfg = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
         super().__init__(in_channels, channels, in_index=in_index, **cfg, **kwargs)
+        self.with_cp = with_cp
         f1, f2, f3, f4 = self.in_channels
         self.small = SizeAwareBlock(f1 + f2, channels, **cfg)
         self.middle = SizeAwareBlock(f2 + f3, channels, **cfg)
@@ -120,11 +133,19 @@ class SizeAwareDecodeHead(BinaryDecodeHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Decode f1..f4 (picked by ``in_index``) into logits; see the class for shapes."""
         f1, f2, f3, f4 = self._transform_inputs(inputs)
-        size = tuple(f1.shape[-2:])
-        small = self.small(f2, f1, self.align_corners)
-        middle = self.middle(f3, f2, self.align_corners)
-        large = self.large(f4, f3, self.align_corners)
-        merged = [small, *(resize_to(x, size, self.align_corners) for x in (middle, large))]
-        x = self.fuse(torch.cat(merged, 1))
-        full = resize_to(x, self._full_size(f1), self.align_corners)
-        return self.cls_seg(self.refine(full))
+        call = partial(recompute, with_cp=self.with_cp)
+        small = call(self.small, f2, f1, self.align_corners)
+        middle = call(self.middle, f3, f2, self.align_corners)
+        large = call(self.large, f4, f3, self.align_corners)
+        parts = (self.fuse, self.refine, self.conv_seg)
+        return call(self._at_full_size, small, middle, large, modules=parts)
+
+    def _at_full_size(self, small: Tensor, middle: Tensor, large: Tensor) -> Tensor:
+        x = conv_of(self._side_by_side, self.fuse, small, middle, large)
+        wide, narrow = self.refine
+        full = partial(resize_to, size=self._full_size(small), align_corners=self.align_corners)
+        return self.cls_seg(narrow(conv_of(full, wide, x)))
+
+    def _side_by_side(self, small: Tensor, *coarser: Tensor) -> Tensor:
+        size = small.shape[-2:]
+        return torch.cat([small, *(resize_to(x, size, self.align_corners) for x in coarser)], 1)

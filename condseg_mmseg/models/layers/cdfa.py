@@ -1,5 +1,6 @@
 """Contrast-Driven Feature Aggregation of one level."""
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from condseg_mmseg.ops import BACKENDS, outlook_aggregate
 
+from .convs import pointwise
 from .defaults import BN, RELU
 
 
@@ -104,12 +106,14 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         self.proj_drop = nn.Dropout(proj_drop)
         self.output_convs = two_convs(channels)
 
-    def _aggregate(self, values: Tensor, guide: Tensor, attn: nn.Conv2d) -> Tensor:
+    def _aggregate(
+        self, values: Tensor, guide: Tensor, attn: nn.Conv2d, channels_last: bool
+    ) -> Tensor:
         if self.stride > 1:
             guide = F.avg_pool2d(guide, self.stride, self.stride, ceil_mode=True)
         mixed = outlook_aggregate(
             values,
-            attn(guide),
+            pointwise(guide, attn),
             self.num_heads,
             self.kernel_size,
             stride=self.stride,
@@ -117,7 +121,7 @@ class ContrastDrivenFeatureAggregation(BaseModule):
             training=self.training,
             backend=self.backend,
         )
-        return self.proj_drop(self.proj(mixed))
+        return self.proj_drop(pointwise(mixed, self.proj, channels_last))
 
     def forward(self, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
         """Aggregate ``x``.
@@ -138,7 +142,10 @@ class ContrastDrivenFeatureAggregation(BaseModule):
             if tuple(guide.shape) != expected:
                 raise ValueError(f'{name} must have shape {expected}, got {tuple(guide.shape)}')
         guides = {'fg': (fg, self.attn_fg), 'bg': (bg, self.attn_bg)}
-        values = self.value(self.input_convs(x))
-        for name in self.attn_order:
-            values = self._aggregate(values, *guides[name])
+        x = self.input_convs(x)
+        # the op reads and writes contiguous maps, whatever the format of the rest
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        values = pointwise(x, self.value)
+        for name, last in zip(self.attn_order, (False, channels_last), strict=True):
+            values = self._aggregate(values, *guides[name], channels_last=last)
         return self.output_convs(values)

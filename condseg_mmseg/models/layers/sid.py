@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .convs import conv_of
 from .defaults import BN, RELU
 from .resize import resize_to
 
@@ -118,5 +119,5 @@ class SIDAdapter(BaseModule):
         """
         x = self.convs[0](x)
         for conv, size in zip(self.convs[1:], sizes, strict=True):
-            x = conv(resize_to(x, size, self.align_corners))
+            x = conv_of(lambda x, size=size: resize_to(x, size, self.align_corners), conv, x)
         return x

@@ -1,6 +1,7 @@
 """The CDFA cascade as an mmseg neck."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.model import BaseModule
@@ -12,6 +13,7 @@ from ..layers import (
     FeatureEnhancement,
     SemanticInformationDecoupling,
     SIDAdapter,
+    recompute,
     resize_to,
 )
 from ..layers.defaults import BN, RELU
@@ -56,6 +58,9 @@ class CDFANeck(BaseModule):
         proj_drop: Dropout after the projection. Default 0.
         backend: Of the aggregation. Default 'auto'.
         align_corners: For every resize. Default True.
+        with_cp: Whether the maps inside each part (enhancement, SID, adapters, CDFA) are computed
+            again in the backward pass instead of being kept: less memory, more time
+            (docs/performance.md). Default False.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
         init_cfg: mmengine's. Default None.
@@ -84,6 +89,7 @@ class CDFANeck(BaseModule):
         proj_drop: float = 0.0,
         backend: str = 'auto',
         align_corners: bool = True,
+        with_cp: bool = False,
         norm_cfg: dict = BN,
         act_cfg: dict = RELU,
         init_cfg: dict | None = None,
@@ -100,6 +106,7 @@ class CDFANeck(BaseModule):
         self.sid_outputs = sid_outputs
         self.sid_in_eval = sid_in_eval
         self.align_corners = align_corners
+        self.with_cp = with_cp
         levels = len(self.in_channels)
         cfg = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
         self.enhance = nn.ModuleList(
@@ -148,14 +155,15 @@ class CDFANeck(BaseModule):
         self._check(inputs)
         sizes = [tuple(x.shape[-2:]) for x in inputs]
         with_sid = self.sid_outputs and (self.training or self.sid_in_eval)
-        fg, bg, uc = self.sid(inputs[-1], uncertainty=with_sid)
+        call = partial(recompute, with_cp=self.with_cp)
+        fg, bg, uc = call(self.sid, inputs[-1], with_sid)
         results: list[Tensor] = []
         for i in reversed(range(len(inputs))):
-            x = self.enhance[i](inputs[i])
+            x = call(self.enhance[i], inputs[i])
             if results:
                 x = torch.cat((x, resize_to(results[-1], sizes[i], self.align_corners)), 1)
             way_up = sizes[i:-1][::-1]
-            guides = self.adapt_fg[i](fg, way_up), self.adapt_bg[i](bg, way_up)
-            results.append(self.cdfa[i](x, *guides))
+            guides = call(self.adapt_fg[i], fg, way_up), call(self.adapt_bg[i], bg, way_up)
+            results.append(call(self.cdfa[i], x, *guides))
         results.reverse()
         return (*results, fg, bg, uc) if with_sid else tuple(results)

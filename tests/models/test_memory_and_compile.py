@@ -1,0 +1,135 @@
+"""The network in other ways of running it: recomputed, channels-last, compiled, in bfloat16."""
+
+import pytest
+import torch
+from helpers import ROOT
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
+CHECKPOINTED = {'neck': {'with_cp': True}, 'decode_head': {'with_cp': True}}
+
+
+def build(**parts):
+    """The demo's network, always with the same weights; ``parts`` changes its config."""
+    cfg = Config.fromfile(DEMO)
+    cfg.merge_from_dict({'model': parts})
+    torch.manual_seed(0)
+    return MODELS.build(cfg.model)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(2, 3, 64, 80, generator=generator)
+    masks = torch.rand(2, 1, 64, 80, generator=generator) > 0.7
+    return images, [SegDataSample(gt_sem_seg=PixelData(data=m.long())) for m in masks]
+
+
+def total(losses):
+    return sum(value for name, value in losses.items() if 'loss' in name)
+
+
+def step(model, batch):
+    """Total loss, gradients and statistics after a step, and the bytes it kept for backward."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        loss = total(model(*batch, mode='loss'))
+    size = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    loss.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    return loss.detach(), gradients, dict(model.named_buffers()), size
+
+
+def assert_same(actual, expected, relative):
+    """Each tensor within ``relative`` of its norm, or of the mean norm where it is smaller."""
+    assert actual.keys() == expected.keys()
+    norms = {name: x.double().norm() for name, x in expected.items()}
+    floor = sum(norms.values()) / len(norms)
+    for name, x in expected.items():
+        error = (actual[name].double() - x.double()).norm() / max(norms[name], floor)
+        assert error <= relative, f'{name}: {error:.2g}'
+
+
+@pytest.mark.parametrize('momentum', [0.1, None])
+def test_checkpointing_changes_memory_only(batch, momentum):
+    results = []
+    for parts in ({}, CHECKPOINTED | {'auxiliary_head': {'with_cp': True}}):
+        model = build(**parts)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = momentum
+        results.append(step(model, batch))
+    (loss, gradients, statistics, size), (cp_loss, cp_gradients, cp_statistics, cp_size) = results
+    assert torch.equal(loss, cp_loss)
+    assert_same(cp_gradients, gradients, 1e-6)
+    assert statistics['neck.cdfa.0.input_convs.0.bn.num_batches_tracked'] == 1
+    for name, value in statistics.items():
+        assert torch.equal(cp_statistics[name], value), name
+    assert cp_size < 0.7 * size
+
+
+def test_weights_are_channels_last_and_loading_keeps_them_so(batch):
+    model, plain = build(), build(memory_format='contiguous_format')
+    plain.load_state_dict(model.state_dict())
+    model.load_state_dict(plain.state_dict())
+    for network, layout in ((model, torch.channels_last), (plain, torch.contiguous_format)):
+        weights = [p for p in network.parameters() if p.dim() == 4]
+        assert weights
+        assert all(w.is_contiguous(memory_format=layout) for w in weights)
+    # a contiguous image becomes channels-last in the first convolution
+    (finest, *_), (contiguous, *_) = (m.eval().extract_feat(batch[0]) for m in (model, plain))
+    assert finest.is_contiguous(memory_format=torch.channels_last)
+    assert contiguous.is_contiguous()
+    error = (finest - contiguous).abs().max()
+    assert error <= 1e-5 * contiguous.abs().max()
+
+
+def test_an_unknown_memory_format_is_named():
+    with pytest.raises(ValueError, match=r"memory_format must be one of .*, got 'channels_first'"):
+        build(memory_format='channels_first')
+
+
+def compiled(model, backend):
+    """The forward pass as mmengine's Runner compiles it, where a graph break is an error."""
+    torch.compiler.reset()
+    model.forward = torch.compile(model.forward, backend=backend, fullgraph=True)
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['aot_eager', 'inductor'])
+def test_compiled_prediction_has_no_graph_break_and_the_same_logits(batch, backend):
+    images, _ = batch
+    with torch.no_grad():
+        expected = build().eval()(images)
+        actual = compiled(build().eval(), backend)(images)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.slow  # with Inductor it is minutes: benchmark.py train --compile runs that
+@pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
+def test_compiled_training_has_no_graph_break_and_the_same_gradients(batch, parts):
+    loss, gradients, statistics, _ = step(build(), batch)
+    model = compiled(build(**parts), 'aot_eager')
+    actual, actual_gradients, actual_statistics, _ = step(model, batch)
+    assert actual.item() == pytest.approx(loss.item(), rel=1e-5)
+    assert_same(actual_gradients, gradients, 2e-2)
+    assert_same(actual_statistics, statistics, 1e-4)
+
+
+def test_autocast_keeps_maps_and_gradients_near_float32(batch):
+    loss, gradients, _, _ = step(build(), batch)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        low, low_gradients, _, _ = step(build(), batch)
+    assert low.item() == pytest.approx(loss.item(), rel=2e-2)
+    assert low_gradients.keys() == gradients.keys()
+    flat = [torch.cat([g.flatten() for g in x.values()]) for x in (low_gradients, gradients)]
+    assert torch.cosine_similarity(*flat, dim=0) > 0.7
