@@ -2,6 +2,7 @@
 
 from .background_mask import KeepBackgroundMask
 from .binary_medical import BinaryMedicalDataset, DatasetFilesError
+from .cache import CacheTransforms
 from .native_augmentation import RandomRotateReflect
 from .soft_mask import PackSoftSegInputs, ResizeWithSoftMask, SoftMask
 from .transforms import BinarizeMask, ScoreAtInputSize
@@ -9,6 +10,7 @@ from .transforms import BinarizeMask, ScoreAtInputSize
 __all__ = [
     'BinarizeMask',
     'BinaryMedicalDataset',
+    'CacheTransforms',
     'DatasetFilesError',
     'KeepBackgroundMask',
     'PackSoftSegInputs',

@@ -1,9 +1,16 @@
-"""What surrounds training: safe and strict loading of checkpoints, mixed precision on a CPU."""
+"""What surrounds training and testing: safe and strict loading, autocast on a CPU, fusion."""
 
+from .fuse_conv_bn import FuseConvBNHook, fuse_model
 from .optim_wrapper import AutocastOptimWrapper
 from .safe_globals import allow_mmengine_checkpoints
 from .strict_pretrained import StrictPretrained
 
 allow_mmengine_checkpoints()
 
-__all__ = ['AutocastOptimWrapper', 'StrictPretrained', 'allow_mmengine_checkpoints']
+__all__ = [
+    'AutocastOptimWrapper',
+    'FuseConvBNHook',
+    'StrictPretrained',
+    'allow_mmengine_checkpoints',
+    'fuse_model',
+]

@@ -1,13 +1,21 @@
 """tools/train.py and its neighbours run mmseg's own scripts."""
 
+import argparse
+import csv
 import os
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import mmcv
 import mmseg
 import pytest
+import torch
+from mmengine.config import Config, DictAction
+from mmseg.registry import MODELS
+
+import condseg_mmseg  # noqa: F401
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -43,13 +51,101 @@ def test_help_is_that_of_mmseg(tmp_path, helper, name, description, option):
     assert description in ours.stdout
     assert option in ours.stdout
     theirs = _run(sys.executable, helper['find_script'](name), '--help', cwd=tmp_path)
-    assert ours.stdout == theirs.stdout
+    assert ours.stdout.startswith(theirs.stdout)
+    added = ours.stdout.removeprefix(theirs.stdout)
+    assert ('--fuse-conv-bn' in added) == (name == 'test.py')
+    assert bool(added) == (name == 'test.py')
 
 
 def test_exit_code_is_passed_on(tmp_path):
     result = _run(sys.executable, TOOLS / 'train.py', cwd=tmp_path)
     assert result.returncode == 2
     assert 'the following arguments are required: config' in result.stderr
+
+
+OPTION = 'default_hooks.fuse.type=FuseConvBNHook'
+
+
+@pytest.mark.parametrize(
+    ('given', 'passed'),
+    [
+        (['c.py', 'a.pth', '--tta'], ['c.py', 'a.pth', '--tta']),
+        (
+            ['--fuse-conv-bn', 'c.py', 'a.pth'],
+            ['c.py', 'a.pth', '--cfg-options', OPTION],
+        ),
+        (
+            ['c.py', '--cfg-options', 'a=1', 'b=2', '--fuse-conv-bn', '--tta', 'a.pth'],
+            ['c.py', '--cfg-options', 'a=1', 'b=2', '--tta', 'a.pth', '--cfg-options', OPTION],
+        ),
+    ],
+)
+def test_fuse_conv_bn_becomes_an_option(given, passed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOOLS)
+        translate = runpy.run_path(str(TOOLS / 'test.py'))['translate']
+    before = list(given)
+    assert translate(given) == passed
+    assert given == before
+    # mmengine adds up options that are given in two places
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    options = parser.parse_known_args(passed)[0].cfg_options or {}
+    assert ('default_hooks.fuse.type' in options) == ('--fuse-conv-bn' in given)
+    assert (options.get('a'), options.get('b')) == ((1, 2) if 'a=1' in given else (None, None))
+
+
+@pytest.mark.slow
+def test_scores_of_the_fused_network(tmp_path):
+    """Two runs of mmseg's script on one network with random weights, plain and fused."""
+    make = TOOLS / 'dataset_converters' / 'make_demo_dataset.py'
+    sizes = ('--num-train', 4, '--num-val', 2, '--num-test', 6, '--size', 96)
+    made = _run(sys.executable, make, tmp_path / 'data', *sizes, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    config = TOOLS.parent / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
+    cfg = Config.fromfile(config)
+    model = MODELS.build(cfg.model)
+    images = [mmcv.imread(path) for path in sorted((tmp_path / 'data/images').glob('*'))]
+    batch = torch.stack([torch.from_numpy(image).permute(2, 0, 1).float() for image in images])
+    batch = (batch - 127) / 64
+    metas = [dict(img_shape=(96, 96))] * len(batch)
+    with torch.no_grad():
+        for _ in range(20):  # statistics that fit the images
+            model.train().extract_feat(batch)
+            model.decode_head(model.neck(model.backbone(batch))[:4])
+        logits = model.eval().encode_decode(batch, metas)
+        model.decode_head.conv_seg.bias -= logits.median()  # about half of each image
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    rows = {}
+    for name, flag in (('plain', ()), ('fused', ('--fuse-conv-bn',))):
+        csv_path = tmp_path / f'{name}.csv'
+        result = _run(
+            *(sys.executable, TOOLS / 'test.py', config, tmp_path / 'model.pth'),
+            *('--work-dir', tmp_path / name, '--cfg-options', 'test_dataloader.num_workers=0'),
+            'test_dataloader.persistent_workers=False',
+            f'test_dataloader.dataset.data_root={tmp_path / "data"}',
+            *(f'test_evaluator.0.csv_path={csv_path}', *flag),
+            cwd=tmp_path,
+        )
+        assert result.returncode == 0, result.stderr[-2000:]
+        told = 'FuseConvBNHook: ' in result.stdout + result.stderr
+        assert told == (name == 'fused')
+        with csv_path.open() as file:
+            rows[name] = list(csv.DictReader(file))
+    assert len(rows['plain']) == 6
+    numbers = 0
+    for one, other in zip(rows['plain'], rows['fused'], strict=True):
+        assert one.keys() == other.keys()
+        for key, text in one.items():
+            try:
+                expected = float(text)
+            except ValueError:
+                assert other[key] == text
+                continue
+            scale = max(1.0, abs(expected))  # pixel counts; scores are at most 1 or 100
+            assert float(other[key]) == pytest.approx(expected, abs=1e-3 * scale), key
+            numbers += 0 < expected < 100
+    assert numbers >= 6
 
 
 @pytest.mark.slow
