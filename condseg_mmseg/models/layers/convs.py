@@ -29,7 +29,8 @@ def pointwise(x: Tensor, conv: nn.Conv2d, channels_last: bool = False) -> Tensor
     if channels_last:
         out = F.linear(pixels.transpose(1, 2), weight, conv.bias).transpose(1, 2)
     else:
-        out = torch.baddbmm(conv.bias[:, None], weight.expand(len(x), -1, -1), pixels)
+        out = torch.bmm(weight.expand(len(x), -1, -1), pixels)  # counted by mmengine's get_flops
+        out += conv.bias[:, None]
     return out.unflatten(2, x.shape[-2:])
 
 
