@@ -1,5 +1,6 @@
 """What surrounds training and testing: safe and strict loading, autocast on a CPU, fusion."""
 
+from .compile_hook import CompileHook
 from .fuse_conv_bn import FuseConvBNHook, fuse_model
 from .optim_wrapper import AutocastOptimWrapper
 from .safe_globals import allow_mmengine_checkpoints
@@ -9,6 +10,7 @@ allow_mmengine_checkpoints()
 
 __all__ = [
     'AutocastOptimWrapper',
+    'CompileHook',
     'FuseConvBNHook',
     'StrictPretrained',
     'allow_mmengine_checkpoints',

@@ -1,0 +1,50 @@
+"""``torch.compile`` for the parts of a segmentor that take the time."""
+
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Compile feature extraction and heads of a segmentor, for training, validation and testing.
+
+    mmengine's own ``compile=True`` compiles the whole training step, optimizer included, and fails
+    on PyTorch 2.13. Here backbone and neck are one graph, each head another, without a break for
+    the networks of this package; losses and the optimizer run as before. The first step of every
+    input size takes minutes on a CPU. What it gains stands in docs/performance.md::
+
+        --cfg-options default_hooks.compile.type=CompileHook
+
+    Args:
+        **options: Arguments of ``torch.compile``, e.g. ``mode='max-autotune'`` or
+            ``backend='aot_eager'``. Default none.
+
+    Raises:
+        TypeError: An argument that ``torch.compile`` does not know.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        torch.compile(lambda: None, **options)  # an unknown argument is told now
+        self.options = options
+
+    def before_run(self, runner: Any) -> None:
+        """Replace the methods by their compiled forms, once."""
+        model = runner.model
+        while is_model_wrapper(model):
+            model = model.module
+        heads = [getattr(model, name, None) for name in ('decode_head', 'auxiliary_head')]
+        targets = [(model, 'extract_feat')]
+        for head in heads:
+            parts = head if isinstance(head, torch.nn.ModuleList) else [head]
+            targets += [(part, 'forward') for part in parts if part is not None]
+        for owner, name in targets:
+            if name not in vars(owner):  # a second loop of the same runner compiles nothing anew
+                setattr(owner, name, torch.compile(getattr(owner, name), **self.options))
+        print_log(
+            f'CompileHook: {len(targets)} parts will be compiled at their first call', 'current'
+        )

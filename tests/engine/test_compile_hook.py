@@ -1,0 +1,52 @@
+"""CompileHook: what it compiles, that values stay, what it refuses."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers import ROOT
+from mmengine.config import Config
+from mmengine.model import MMDistributedDataParallel
+from mmengine.structures import PixelData
+from mmseg.registry import HOOKS, MODELS
+from mmseg.structures import SegDataSample
+from torch._dynamo.utils import counters
+
+DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
+
+
+def build():
+    torch.manual_seed(0)
+    return MODELS.build(Config.fromfile(DEMO).model)
+
+
+def losses(model):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(2, 3, 32, 48, generator=generator)
+    masks = torch.rand(2, 1, 32, 48, generator=generator) > 0.7
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=m.long())) for m in masks]
+    return {k: float(v.detach()) for k, v in model(images, samples, mode='loss').items()}
+
+
+@pytest.mark.slow
+def test_training_runs_compiled_without_a_break_and_gives_the_same_losses():
+    torch.compiler.reset()
+    counters.clear()
+    expected = losses(build())
+    hook, model = HOOKS.build(dict(type='CompileHook', backend='aot_eager')), build()
+    wrapped = MMDistributedDataParallel.__new__(MMDistributedDataParallel)  # no process group
+    torch.nn.Module.__init__(wrapped)
+    wrapped.module = model
+    hook.before_run(SimpleNamespace(model=wrapped))
+    actual = losses(model)
+    assert actual == pytest.approx(expected, rel=1e-4)
+    assert counters['stats']['unique_graphs'] == 3  # features, decode head, auxiliary head
+    assert not counters['graph_break']
+    compiled = model.extract_feat
+    hook.before_run(SimpleNamespace(model=model))  # e.g. a test after the training
+    assert model.extract_feat is compiled
+
+
+def test_an_unknown_option_is_told_when_the_hook_is_built():
+    with pytest.raises(TypeError, match='speed'):
+        HOOKS.build(dict(type='CompileHook', speed='high'))
