@@ -4,8 +4,10 @@ import shutil
 
 import pytest
 import torch
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from condseg_mmseg.ops import outlook_aggregate
+from condseg_mmseg.ops import native, outlook_aggregate
 
 pytestmark = pytest.mark.skipif(not shutil.which('cc'), reason='no cc')
 
@@ -96,6 +98,123 @@ def test_half_precision_accumulates_in_float32():
     assert {x.dtype for x in actual} == {torch.bfloat16}
     for a, e in zip(actual, exact, strict=True):  # upstream and result are rounded, 2^-9 each
         assert (a.double() - e).abs().max() <= 2**-7 * e.abs().max()
+
+
+@pytest.mark.parametrize(
+    'case', [(2, 26, 19, 33, 2, 3), (1, 9, 67, 48, 9, 3), (1, 8, 1, 1, 2, 1), (2, 24, 7, 7, 2, 5)]
+)
+@pytest.mark.parametrize(
+    'dtypes',
+    [
+        (torch.bfloat16, torch.bfloat16),
+        (torch.float16, torch.float16),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.bfloat16),
+    ],
+)
+def test_half_precision_is_float32_rounded_once(case, dtypes):
+    """To the bit: what is read is widened, what is written rounded to nearest, ties to even."""
+    values, logits, heads, k = inputs(*case)
+    given = [
+        x.detach().to(t).requires_grad_() for x, t in zip((values, logits), dtypes, strict=True)
+    ]
+    wide = [x.detach().float().requires_grad_() for x in given]
+    upstream = torch.randn_like(values).to(dtypes[0])
+    results = []
+    for pair in (given, wide):
+        out = outlook_aggregate(*pair, heads, k, backend='native')
+        results.append((out, *torch.autograd.grad(out, pair, upstream.to(out.dtype))))
+    for actual, expected, dtype in zip(*results, (dtypes[0], *dtypes), strict=True):
+        assert actual.dtype == dtype
+        assert torch.equal(actual, expected.to(dtype))
+
+
+def test_bfloat16_of_every_kind_passes_unchanged():
+    """With k = 1 the result is the values, denormals, infinity and NaN among them."""
+    bits = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16)
+    values = bits.view(torch.bfloat16).reshape(1, 8, 2, 4096)
+    logits = torch.zeros(1, 1, 2, 4096, dtype=torch.bfloat16)
+    out = outlook_aggregate(values, logits, 1, 1, backend='native')
+    torch.testing.assert_close(out, values, rtol=0, atol=0, equal_nan=True)
+
+
+def test_bfloat16_rounds_ties_to_even_as_pytorch():
+    """The mean of neighbouring numbers lies halfway; that of the largest two is infinite."""
+    bits = torch.arange(0x7F80, dtype=torch.int16)
+    pairs = torch.stack((bits, bits + 1), 1).view(torch.bfloat16)  # the last one with infinity
+    logits = torch.full((9, 9, 1, 2), -1e9)
+    logits[:, 0] = 0.0  # the top left of every window, which is outside
+    logits[4] = -1e9
+    logits[4, 4] = logits[4, 5, 0, 0] = (
+        0.0  # the left pixel: itself and its neighbour; the right one
+    )
+    out = outlook_aggregate(
+        pairs.reshape(1, -1, 1, 2),
+        logits.reshape(1, 81, 1, 2).bfloat16(),
+        1,
+        3,
+        backend='native',
+    )
+    mean = (pairs[:, 0].float() / 2 + pairs[:, 1].float() / 2).bfloat16()
+    assert torch.equal(out[0, :, 0, 0], mean)
+    assert torch.equal(out[0, :, 0, 1], pairs[:, 1])
+
+
+def test_no_pass_over_the_tensors_of_bfloat16(monkeypatch):
+    values, logits, heads, k = inputs()
+    half = [x.detach().bfloat16().requires_grad_() for x in (values, logits)]
+    seen = []
+    call = native._call
+    monkeypatch.setattr(
+        native, '_call', lambda _, tensors, *rest: (seen.extend(tensors), call(_, tensors, *rest))
+    )
+    gradients(*half, heads, k)
+    assert len(seen) == 3 + 5
+    assert {x.dtype for x in seen} == {torch.bfloat16}
+    pointers = [x.data_ptr() for x in half]
+    assert [x.data_ptr() for x in seen[:2]] == [x.data_ptr() for x in seen[4:6]] == pointers
+
+
+class _Spy(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_what_watches_operators_sees_this_one():
+    """Eager calls go past the dispatcher, but not past those who listen to it."""
+    values, logits, heads, k = inputs(1, 4, 5, 6)
+    expected = gradients(values, logits, heads, k)
+    with _Spy() as spy:
+        actual = gradients(values, logits, heads, k)
+    assert all(map(torch.equal, actual, expected))
+    for name in ('outlook', 'outlook_backward'):
+        assert f'condseg_mmseg.{name}.default' in spy.seen
+
+
+def test_batched_gradients():
+    """As torch.autograd.functional.jacobian(vectorize=True) asks for them."""
+    values, logits, heads, k = inputs(1, 4, 5, 6)
+    out = outlook_aggregate(values, logits, heads, k, backend='native')
+    upstream = torch.randn(3, *out.shape)
+    given = {'inputs': (values, logits), 'retain_graph': True}
+    batched = torch.autograd.grad(out, grad_outputs=upstream, is_grads_batched=True, **given)
+    for i in range(3):
+        single = torch.autograd.grad(out, grad_outputs=upstream[i], **given)
+        for a, b in zip(batched, single, strict=True):
+            torch.testing.assert_close(a[i], b)
+
+
+def test_forward_mode_is_refused_not_ignored():
+    values, logits, heads, k = inputs(1, 4, 5, 6)
+    with torch.no_grad(), forward_ad.dual_level():
+        dual = forward_ad.make_dual(values.detach(), torch.ones_like(values))
+        with pytest.raises(RuntimeError, match='forward mode AD'):
+            outlook_aggregate(dual, logits.detach(), heads, k, backend='native')
 
 
 def test_autocast_mixes_dtypes():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from condseg_mmseg.ops import can_run, outlook_aggregate
+from condseg_mmseg.ops.fast import pays
 
 # N, C, H, W, heads, k: primes, 1 x 1, one pixel wide, windows larger than the map
 AWKWARD = [
@@ -217,6 +218,13 @@ def test_auto_takes_the_fastest_that_can_run(monkeypatch, size, case, library, c
     values, logits = inputs(1, 4, size, size, 2, 3, dtype=dtype)
     outlook_aggregate(values, logits, 2, 3, **case)
     assert taken == [chosen]
+
+
+@pytest.mark.parametrize(('k', 'pixels'), [(1, 80), (3, 144), (5, 400)])
+def test_fast_pays_from_a_number_of_pixels_on(k, pixels):
+    """All images counted; below, its many short steps cost more than the copies they spare."""
+    assert pays(torch.zeros(2, 4, 1, pixels // 2), k)
+    assert not pays(torch.zeros(1, 4, 1, pixels - 1), k)
 
 
 BAD = [

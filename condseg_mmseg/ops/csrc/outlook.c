@@ -1,4 +1,4 @@
-/* Outlook aggregation for CPUs, stride 1, float32: forward and backward, each in one pass.
+/* Outlook aggregation for CPUs, stride 1: forward and backward, each in one pass, in float32.
  *
  * The regrouped form of the package's fast.py. With A = softmax over b of scale * logits,
  * W[p, o_b - o_a] sums A[p - o_a, a, b], and
@@ -14,6 +14,9 @@
  * is used and forgotten. Every row is computed by the same operations in the same order however
  * the map is cut, so the result does not depend on the number of threads or of chunks.
  *
+ * All tensors are float32, or all bfloat16: elements change type where they are read and written,
+ * in registers.
+ *
  * Compiled without -ffast-math: NaN and infinity come through, and no start-up code of the
  * library changes how the process treats denormals.
  */
@@ -22,6 +25,8 @@
 #include <string.h>
 
 #include "simd.h"
+
+#include "convert.h"
 
 #define CHANNELS 8 /* accumulators of one block of channels */
 
@@ -39,10 +44,10 @@ typedef struct {
 
 INLINE long modulo(long y, long n) { return ((y % n) + n) % n; }
 
-static Map make_map(long batch, long d, long height, long width, int k, float scale) {
+static Map make_map(Type type, long batch, long d, long height, long width, int k, float scale) {
   Map s = {height, width, height * width, d, k, k / 2, 2 * k - 1, k * k, scale, 0, 0, 0, 0};
-  s.values_spill = batch * d * s.plane * 4 > CACHE;
-  s.logits_spill = batch * s.k2 * s.k2 * s.plane * 4 > CACHE;
+  s.values_spill = batch * d * s.plane * size_of(type) > CACHE;
+  s.logits_spill = batch * s.k2 * s.k2 * s.plane * size_of(type) > CACHE;
   s.pad = k - 1;
   long blocks = (width + LANES - 1) / LANES;
   s.pitch = (blocks * LANES + 2 * s.pad + 15) / 16;
@@ -51,20 +56,25 @@ static Map make_map(long batch, long d, long height, long width, int k, float sc
 }
 
 /* A ring of the last m rows of a tensor (d, H, W), at row modulo m. */
-static void load_row(const Map *s, const float *tensor, long y, float *ring) {
+static void load_row(const Map *s, const Type type, const void *tensor, long y, float *ring) {
   if (y < 0 || y >= s->height) return;
   float *to = ring + modulo(y, s->m) * s->d * s->pitch + s->pad;
   for (long c = 0; c < s->d; c++, to += s->pitch) {
-    const float *from = tensor + c * s->plane + y * s->width;
+    const char *from = skip(tensor, c * s->plane + y * s->width, type);
+    const long bytes = s->width * size_of(type);
     if (y + 1 < s->height)
-      for (long x = 0; x < s->width; x += 16) __builtin_prefetch(from + s->width + x);
-    memcpy(to, from, sizeof(float) * s->width);
+      for (long i = 0; i < bytes; i += 64) __builtin_prefetch(from + bytes + i);
+    if (type == FLOAT32)
+      memcpy(to, from, bytes);
+    else
+      for (long x = 0; x < s->width; x += LANES)
+        store(to + x, load_as(type, from, x, s->width - x));
   }
 }
 
 /* out[c, y] = sum over delta of weights[delta] * rows[c, y + delta] for `channels` channels. */
-INLINE void apply_block(const Map *s, const int k, const int channels, const float *weights,
-                        const float *ring, long c, long y, float *out) {
+INLINE void apply_block(const Map *s, const Type type, const int k, const int channels,
+                        const float *weights, const float *ring, long c, long y, void *out) {
   const int m = 2 * k - 1, reach = k - 1;
   const long pitch = s->pitch, pad = s->pad;
   const int low = y < reach ? reach - y : 0;
@@ -81,27 +91,28 @@ INLINE void apply_block(const Map *s, const int k, const int channels, const flo
       }
     }
     const long rest = s->width - x;
+    const long at = c * s->plane + y * s->width + x;
     for (int e = 0; e < channels; e++)
-      write_once(out + (c + e) * s->plane + x, sum[e], rest, s->values_spill);
+      write_as(type, out, at + e * s->plane, sum[e], rest, s->values_spill);
   }
 }
 
-INLINE void apply_row(const Map *s, const int k, const float *weights, const float *ring, long y,
-                      float *out) {
+INLINE void apply_row(const Map *s, const Type type, const int k, const float *weights,
+                      const float *ring, long y, void *out) {
   long c = 0;
-  out += y * s->width;
-  for (; c + 8 <= s->d; c += 8) apply_block(s, k, 8, weights, ring, c, y, out);
-  if (c + 4 <= s->d) apply_block(s, k, 4, weights, ring, c, y, out), c += 4;
-  for (; c < s->d; c++) apply_block(s, k, 1, weights, ring, c, y, out);
+  for (; c + 8 <= s->d; c += 8) apply_block(s, type, k, 8, weights, ring, c, y, out);
+  if (c + 4 <= s->d) apply_block(s, type, k, 4, weights, ring, c, y, out), c += 4;
+  for (; c < s->d; c++) apply_block(s, type, k, 1, weights, ring, c, y, out);
 }
 
-/* A[q, a, :] of LANES neighbouring q, 0 beyond `rest`; `from` points at the logit of b = 0. */
-INLINE void softmax(const Map *s, const int k, const float *from, long rest, vec *a) {
+/* A[q, a, :] of LANES neighbouring q, 0 beyond `rest`; element `at` is the logit of b = 0. */
+INLINE void softmax(const Map *s, const Type type, const int k, const void *logits, long at,
+                    long rest, vec *a) {
   const int k2 = k * k;
-  vec top = s->scale * load_some(from, rest);
+  vec top = s->scale * load_as(type, logits, at, rest);
   a[0] = top;
   for (int b = 1; b < k2; b++) {
-    a[b] = s->scale * load_some(from + b * s->plane, rest);
+    a[b] = s->scale * load_as(type, logits, at + b * s->plane, rest);
     top = maximum(a[b], top);
   }
   vec sum = {0};
@@ -112,14 +123,16 @@ INLINE void softmax(const Map *s, const int k, const float *from, long rest, vec
 
 INLINE void add_to(float *to, vec x) { store(to, load(to) + x); }
 
-INLINE void prefetch_next(const Map *s, const int k, const float *from, long y) {
+INLINE void prefetch_next(const Map *s, const Type type, const int k, const void *logits, long at,
+                          long y) {
   if (y + 1 < s->height)
-    for (int b = 0; b < k * k; b++) __builtin_prefetch(from + b * s->plane + s->width);
+    for (int b = 0; b < k * k; b++)
+      __builtin_prefetch(skip(logits, at + b * s->plane + s->width, type));
 }
 
 /* Add A[q] of row q to the rows q + o_a of W that lie in [first, last). */
-INLINE void spread_forward(const Map *s, const int k, const float *logits, long q, long first,
-                           long last, float *weights, vec *a) {
+INLINE void spread_forward(const Map *s, const Type type, const int k, const void *logits, long q,
+                           long first, long last, float *weights, vec *a) {
   const int r = k / 2, m = 2 * k - 1, k2 = k * k;
   const long pitch = s->pitch;
   for (int ay = 0; ay < k; ay++) {
@@ -127,10 +140,10 @@ INLINE void spread_forward(const Map *s, const int k, const float *logits, long 
     if (p < first || p >= last) continue;
     float *row = weights + modulo(p, k) * m * m * pitch + s->pad;
     for (int ax = 0; ax < k; ax++) {
-      const float *from = logits + (long)(ay * k + ax) * k2 * s->plane + q * s->width;
+      const long start = (long)(ay * k + ax) * k2 * s->plane + q * s->width;
       for (long x = 0; x < s->width; x += LANES) {
-        prefetch_next(s, k, from + x, q);
-        softmax(s, k, from + x, s->width - x, a);
+        prefetch_next(s, type, k, logits, start + x, q);
+        softmax(s, type, k, logits, start + x, s->width - x, a);
         float *to = row + x + ax - r;
         for (int by = 0; by < k; by++)
           for (int bx = 0; bx < k; bx++)
@@ -140,8 +153,8 @@ INLINE void spread_forward(const Map *s, const int k, const float *logits, long 
   }
 }
 
-INLINE void forward_rows(const Map *s, const int k, const float *values, const float *logits,
-                         float *out, long first, long last, float *buffer) {
+INLINE void forward_rows(const Map *s, const Type type, const int k, const void *values,
+                         const void *logits, void *out, long first, long last, float *buffer) {
   const int r = k / 2, m = 2 * k - 1;
   float *ring = buffer, *weights = ring + m * s->d * s->pitch;
   const long weight_row = m * m * s->pitch;
@@ -151,11 +164,11 @@ INLINE void forward_rows(const Map *s, const int k, const float *values, const f
   for (long q = first - r; q < last + r; q++) {
     for (; opened <= q + r && opened < last; opened++)
       memset(weights + modulo(opened, k) * weight_row, 0, sizeof(float) * weight_row);
-    if (q >= 0 && q < s->height) spread_forward(s, k, logits, q, first, last, weights, a);
+    if (q >= 0 && q < s->height) spread_forward(s, type, k, logits, q, first, last, weights, a);
     const long y = q - r;
     if (y < first) continue;
-    for (; loaded <= y + k - 1; loaded++) load_row(s, values, loaded, ring);
-    apply_row(s, k, weights + modulo(y, k) * weight_row, ring, y, out);
+    for (; loaded <= y + k - 1; loaded++) load_row(s, type, values, loaded, ring);
+    apply_row(s, type, k, weights + modulo(y, k) * weight_row, ring, y, out);
   }
   finish_writes();
 }
@@ -190,9 +203,9 @@ INLINE void correlate_row(const Map *s, const int k, const float *grads, const f
 }
 
 /* Row q of A: its gradient where `grad_logits` is given, and its share in the rows of WT. */
-INLINE void spread_backward(const Map *s, const int k, const float *logits, long q, long first,
-                            long last, const float *grad_weights, float *weights,
-                            float *grad_logits, vec *a) {
+INLINE void spread_backward(const Map *s, const Type type, const int k, const void *logits, long q,
+                            long first, long last, const float *grad_weights, float *weights,
+                            void *grad_logits, vec *a) {
   const int r = k / 2, m = 2 * k - 1, k2 = k * k;
   const long pitch = s->pitch, row = m * m * pitch;
   for (int ay = 0; ay < k; ay++) {
@@ -201,11 +214,10 @@ INLINE void spread_backward(const Map *s, const int k, const float *logits, long
       const long start = (long)(ay * k + ax) * k2 * s->plane + q * s->width;
       for (long x = 0; x < s->width; x += LANES) {
         const long rest = s->width - x;
-        prefetch_next(s, k, logits + start + x, q);
-        softmax(s, k, logits + start + x, rest, a);
+        prefetch_next(s, type, k, logits, start + x, q);
+        softmax(s, type, k, logits, start + x, rest, a);
         if (grad_logits) {
           const float *da = dw + x + ax - r;
-          float *to = grad_logits + start + x;
           vec mean = {0};
           for (int by = 0; by < k; by++)
             for (int bx = 0; bx < k; bx++)
@@ -215,7 +227,8 @@ INLINE void spread_backward(const Map *s, const int k, const float *logits, long
             for (int bx = 0; bx < k; bx++) {
               const int b = by * k + bx;
               const vec d = load(da + (long)((by - ay + k - 1) * m + bx - ax + k - 1) * pitch);
-              write_once(to + b * s->plane, s->scale * a[b] * (d - mean), rest, s->logits_spill);
+              write_as(type, grad_logits, start + x + b * s->plane, s->scale * a[b] * (d - mean),
+                       rest, s->logits_spill);
             }
         }
         for (int by = 0; by < k; by++) {
@@ -231,9 +244,9 @@ INLINE void spread_backward(const Map *s, const int k, const float *logits, long
   }
 }
 
-INLINE void backward_rows(const Map *s, const int k, const float *grad, const float *values,
-                          const float *logits, float *grad_values, float *grad_logits, long first,
-                          long last, float *buffer) {
+INLINE void backward_rows(const Map *s, const Type type, const int k, const void *grad,
+                          const void *values, const void *logits, void *grad_values,
+                          void *grad_logits, long first, long last, float *buffer) {
   const int r = k / 2, m = 2 * k - 1;
   const long pixel_ring = m * s->d * s->pitch, weight_row = m * m * s->pitch;
   float *value_ring = buffer, *grad_ring = value_ring + pixel_ring;
@@ -245,18 +258,18 @@ INLINE void backward_rows(const Map *s, const int k, const float *grad, const fl
   /* at row q of A: dW up to row q + r, which needs values up to q + r + 2r, then WT of row q - r */
   for (long q = first - 2 * r; q < last + r; q++) {
     const long p = q + r;
-    for (; next_grad <= p; next_grad++) load_row(s, grad, next_grad, grad_ring);
-    for (; next_value <= p + k - 1; next_value++) load_row(s, values, next_value, value_ring);
+    for (; next_grad <= p; next_grad++) load_row(s, type, grad, next_grad, grad_ring);
+    for (; next_value <= p + k - 1; next_value++) load_row(s, type, values, next_value, value_ring);
     if (p < last + r)
       correlate_row(s, k, grad_ring, value_ring, p,
                     grad_weights + modulo(p, k) * weight_row);
     for (; opened <= p && opened < last; opened++)
       memset(weights + modulo(opened, k) * weight_row, 0, sizeof(float) * weight_row);
     if (q >= 0 && q < s->height && q >= first - r)
-      spread_backward(s, k, logits, q, first, last, grad_weights, weights,
+      spread_backward(s, type, k, logits, q, first, last, grad_weights, weights,
                       q >= first && q < last ? grad_logits : 0, a);
     if (q - r >= first)
-      apply_row(s, k, weights + modulo(q - r, k) * weight_row, grad_ring, q - r, grad_values);
+      apply_row(s, type, k, weights + modulo(q - r, k) * weight_row, grad_ring, q - r, grad_values);
   }
   finish_writes();
 }
@@ -264,13 +277,19 @@ INLINE void backward_rows(const Map *s, const int k, const float *grad, const fl
 /* Chunks are taken from the bottom up, so that no row a thread's buffers still hold from the chunk
  * before can stand in for one that was not loaded. */
 
-/* Copies with a constant k, in which the compiler unrolls the loops over windows. */
-#define BY_KERNEL(call)        \
-  switch (s.k) {               \
-    case 1: call(1); break;    \
-    case 3: call(3); break;    \
-    case 5: call(5); break;    \
-    default: call(s.k);        \
+/* Copies with a constant type and k, in which the compiler unrolls the loops over windows. */
+#define BY_KERNEL(call, type)        \
+  switch (s.k) {                     \
+    case 1: call(type, 1); break;    \
+    case 3: call(type, 3); break;    \
+    case 5: call(type, 5); break;    \
+    default: call(type, s.k);        \
+  }
+#define BY_TYPE(call)                                      \
+  if (type == BFLOAT16) {                                  \
+    BY_KERNEL(call, BFLOAT16)                              \
+  } else {                                                 \
+    BY_KERNEL(call, FLOAT32)                               \
   }
 
 static long chunks_of(long height, long batch, int threads, long *rows) {
@@ -285,10 +304,11 @@ static long chunks_of(long height, long batch, int threads, long *rows) {
 #define BUFFER(floats) (calloc(1, sizeof(float) * (floats) + 64))
 #define ALIGNED(p) ((float *)(((uintptr_t)(p) + 63) & ~(uintptr_t)63))
 
-/* values, out: (batch, d, height, width); logits: (batch, k^4, height, width). 0, or 1: no memory */
-int condseg_outlook_forward(const float *values, const float *logits, float *out, long batch,
-                            long d, long height, long width, int k, float scale, int threads) {
-  const Map s = make_map(batch, d, height, width, k, scale);
+/* values, out: (batch, d, height, width); logits: (batch, k^4, height, width); all of one type, a
+ * Type. 0, or 1: no memory */
+int condseg_outlook_forward(const void *values, const void *logits, void *out, long batch, long d,
+                            long height, long width, int k, float scale, int threads, int type) {
+  const Map s = make_map(type, batch, d, height, width, k, scale);
   long rows, failed = 0, chunks = chunks_of(height, batch, threads, &rows);
   const long floats = s.pitch * (s.m * d + (long)k * s.m * s.m) + s.k2 * LANES + 2 * LANES;
 #pragma omp parallel num_threads(threads) reduction(+ : failed)
@@ -300,11 +320,12 @@ int condseg_outlook_forward(const float *values, const float *logits, float *out
     for (long task = 0; task < batch * chunks; task++) {
       const long n = task / chunks, first = (chunks - 1 - task % chunks) * rows;
       const long last = first + rows < height ? first + rows : height;
+      const long at = n * d * s.plane, windows = n * s.k2 * s.k2 * s.plane;
       if (!memory) continue;
-#define CALL(K)                                                                          \
-  forward_rows(&s, K, values + n * d * s.plane, logits + n * s.k2 * s.k2 * s.plane,      \
-               out + n * d * s.plane, first, last, buffer)
-      BY_KERNEL(CALL)
+#define CALL(TYPE, K)                                                            \
+  forward_rows(&s, TYPE, K, skip(values, at, TYPE), skip(logits, windows, TYPE), \
+               skip(out, at, TYPE), first, last, buffer)
+      BY_TYPE(CALL)
 #undef CALL
     }
     free(memory);
@@ -312,10 +333,10 @@ int condseg_outlook_forward(const float *values, const float *logits, float *out
   return failed != 0;
 }
 
-int condseg_outlook_backward(const float *grad, const float *values, const float *logits,
-                             float *grad_values, float *grad_logits, long batch, long d,
-                             long height, long width, int k, float scale, int threads) {
-  const Map s = make_map(batch, d, height, width, k, scale);
+int condseg_outlook_backward(const void *grad, const void *values, const void *logits,
+                             void *grad_values, void *grad_logits, long batch, long d,
+                             long height, long width, int k, float scale, int threads, int type) {
+  const Map s = make_map(type, batch, d, height, width, k, scale);
   long rows, failed = 0, chunks = chunks_of(height, batch, threads, &rows);
   const long floats = s.pitch * (2 * s.m * d + 2L * k * s.m * s.m) + s.k2 * LANES + 2 * LANES;
 #pragma omp parallel num_threads(threads) reduction(+ : failed)
@@ -329,10 +350,11 @@ int condseg_outlook_backward(const float *grad, const float *values, const float
       const long last = first + rows < height ? first + rows : height;
       const long at = n * d * s.plane, windows = n * s.k2 * s.k2 * s.plane;
       if (!memory) continue;
-#define CALL(K)                                                                          \
-  backward_rows(&s, K, grad + at, values + at, logits + windows, grad_values + at,       \
-                grad_logits + windows, first, last, buffer)
-      BY_KERNEL(CALL)
+#define CALL(TYPE, K)                                                            \
+  backward_rows(&s, TYPE, K, skip(grad, at, TYPE), skip(values, at, TYPE),       \
+                skip(logits, windows, TYPE), skip(grad_values, at, TYPE),        \
+                skip(grad_logits, windows, TYPE), first, last, buffer)
+      BY_TYPE(CALL)
 #undef CALL
     }
     free(memory);
