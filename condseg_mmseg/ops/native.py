@@ -127,7 +127,7 @@ def _forward(
     values: Tensor, logits: Tensor, num_heads: int, kernel_size: int, scale: float
 ) -> Tensor:
     inputs = _plain(values, logits)
-    out = torch.empty_like(inputs[0])
+    out = torch.empty_like(inputs[0], memory_format=torch.contiguous_format)
     _call('condseg_outlook_forward', (*inputs, out), num_heads, kernel_size, scale)
     return out.to(values.dtype)
 
@@ -136,7 +136,7 @@ def _backward(
     grad: Tensor, values: Tensor, logits: Tensor, num_heads: int, kernel_size: int, scale: float
 ) -> tuple[Tensor, Tensor]:
     inputs = _plain(grad, values, logits)
-    results = [torch.empty_like(x) for x in inputs[1:]]
+    results = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs[1:]]
     _call('condseg_outlook_backward', (*inputs, *results), num_heads, kernel_size, scale)
     return results[0].to(values.dtype), results[1].to(logits.dtype)
 
@@ -186,9 +186,9 @@ def _(info: Any, in_dims: tuple, *args: Any) -> tuple[tuple[Tensor, Tensor], tup
     return (out[0], out[1]), (dim, dim)
 
 
-# What can stand between a call and the dispatcher: fake tensors, counters of operations, make_fx;
-# torch.func. The third is missing in a tensor that stands for a batch. Where a PyTorch has no such
-# name, all calls take the operator.
+# Who else may want to see the operator: modes that watch calls (fake tensors, counters, make_fx),
+# torch.func, and batches of gradients, whose tensors have no storage. PyTorch has no public names
+# for these questions; one that lacks a name here calls the operator always.
 _modes = getattr(torch._C, '_len_torch_dispatch_stack', lambda: 1)
 _transforms = getattr(torch._C, '_are_functorch_transforms_active', lambda: True)
 _has_storage = getattr(torch._C, '_has_storage', lambda _: False)
@@ -250,9 +250,10 @@ class _Outlook(torch.autograd.Function):
 
 
 class _EagerOutlook(torch.autograd.Function):
-    """The C functions without PyTorch's dispatcher: 80 us less, more than they take on small maps.
+    """The C functions without PyTorch's dispatcher, which takes longer than they do on small maps.
 
-    Written in the older of PyTorch's two ways, which costs less too.
+    At 1 x 1, forward and backward take 75 us so and 180 us by the operator. An autograd function
+    written in the older way, with ``ctx`` in the forward, is the cheaper one too.
     """
 
     @staticmethod
