@@ -24,6 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "simd.h"
 
 #include "convert.h"
@@ -301,6 +305,20 @@ static long chunks_of(long height, long batch, int threads, long *rows) {
   return (height + *rows - 1) / *rows;
 }
 
+/* A result of this size is memory fresh from the system, whose first touch costs more than the
+ * whole computation in pages of 4 KB: ask for large ones. */
+#define FRESH (16L << 20)
+
+static void large_pages(void *result, long bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  const uintptr_t first = ((uintptr_t)result + 4095) & ~(uintptr_t)4095;
+  const uintptr_t last = ((uintptr_t)result + bytes) & ~(uintptr_t)4095;
+  if (bytes >= FRESH && first < last) madvise((void *)first, last - first, MADV_HUGEPAGE);
+#else
+  (void)result, (void)bytes;
+#endif
+}
+
 #define BUFFER(floats) (calloc(1, sizeof(float) * (floats) + 64))
 #define ALIGNED(p) ((float *)(((uintptr_t)(p) + 63) & ~(uintptr_t)63))
 
@@ -311,6 +329,7 @@ int condseg_outlook_forward(const void *values, const void *logits, void *out, l
   const Map s = make_map(type, batch, d, height, width, k, scale);
   long rows, failed = 0, chunks = chunks_of(height, batch, threads, &rows);
   const long floats = s.pitch * (s.m * d + (long)k * s.m * s.m) + s.k2 * LANES + 2 * LANES;
+  large_pages(out, batch * d * s.plane * size_of(type));
 #pragma omp parallel num_threads(threads) reduction(+ : failed)
   {
     void *memory = BUFFER(floats);
@@ -339,6 +358,8 @@ int condseg_outlook_backward(const void *grad, const void *values, const void *l
   const Map s = make_map(type, batch, d, height, width, k, scale);
   long rows, failed = 0, chunks = chunks_of(height, batch, threads, &rows);
   const long floats = s.pitch * (2 * s.m * d + 2L * k * s.m * s.m) + s.k2 * LANES + 2 * LANES;
+  large_pages(grad_values, batch * d * s.plane * size_of(type));
+  large_pages(grad_logits, batch * s.k2 * s.k2 * s.plane * size_of(type));
 #pragma omp parallel num_threads(threads) reduction(+ : failed)
   {
     void *memory = BUFFER(floats);
