@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 
 
@@ -16,7 +16,8 @@ class CompileHook(Hook):
     mmengine's own ``compile=True`` compiles the whole training step, optimizer included, and fails
     on PyTorch 2.13. Here backbone and neck are one graph, each head another, without a break for
     the networks of this package; losses and the optimizer run as before. The first step of every
-    input size takes minutes on a CPU. What it gains stands in docs/performance.md::
+    input size takes minutes on a CPU. Compiled parts ignore ``with_cp``: the compiler chooses
+    itself what to compute again. What it gains stands in docs/performance.md::
 
         --cfg-options default_hooks.compile.type=CompileHook
 
@@ -25,7 +26,8 @@ class CompileHook(Hook):
             ``backend='aot_eager'``. Default none.
 
     Raises:
-        TypeError: An argument that ``torch.compile`` does not know.
+        TypeError: An argument that ``torch.compile`` does not know, or a model that is no
+            segmentor.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -35,8 +37,13 @@ class CompileHook(Hook):
     def before_run(self, runner: Any) -> None:
         """Replace the methods by their compiled forms, once."""
         model = runner.model
-        while is_model_wrapper(model):
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
+        if not hasattr(model, 'extract_feat'):
+            raise TypeError(
+                f'CompileHook compiles segmentors with extract_feat, got {type(model).__name__}: '
+                'take it out of default_hooks'
+            )
         heads = [getattr(model, name, None) for name in ('decode_head', 'auxiliary_head')]
         targets = [(model, 'extract_feat')]
         for head in heads:

@@ -20,8 +20,10 @@ def fuse_model(model: nn.Module) -> int:
     In eval mode BatchNorm is one multiplication and one addition per channel, which the weight and
     the bias of the convolution can take over: the same logits up to rounding. mmcv's
     ``mmcv.cnn.fuse_conv_bn`` does it, and leaves an ``Identity`` in the place of the BatchNorm. It
-    goes by the order in which a module registered its children; where that need not be the order in
-    which they run, this function refuses before anything is changed.
+    goes by the order in which a module registered its children, in which mmseg's and our networks
+    run them. Where another layer is registered between the two, or a ``ConvModule`` has another
+    order, this function refuses before anything is changed; a ``forward`` that does otherwise it
+    cannot see.
 
     Args:
         model: In eval mode. It can no longer be trained, and no checkpoint of the network fits it.

@@ -47,6 +47,15 @@ def test_training_runs_compiled_without_a_break_and_gives_the_same_losses():
     assert model.extract_feat is compiled
 
 
+def test_it_reaches_the_network_inside_test_time_augmentation():
+    hook, model = HOOKS.build(dict(type='CompileHook', backend='eager')), build()
+    tta = MODELS.build(dict(type='BinarySegTTAModel', module=model))
+    hook.before_run(SimpleNamespace(model=tta))
+    assert 'extract_feat' in vars(model)
+    with pytest.raises(TypeError, match='segmentors with extract_feat, got Linear'):
+        hook.before_run(SimpleNamespace(model=torch.nn.Linear(1, 1)))
+
+
 def test_an_unknown_option_is_told_when_the_hook_is_built():
     with pytest.raises(TypeError, match='speed'):
         HOOKS.build(dict(type='CompileHook', speed='high'))

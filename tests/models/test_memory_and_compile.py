@@ -8,6 +8,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from condseg_mmseg.models.layers import recompute
+
 DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
 CHECKPOINTED = {'neck': {'with_cp': True}, 'decode_head': {'with_cp': True}}
 
@@ -104,6 +106,44 @@ def compiled(model, backend):
     return model
 
 
+def test_backward_hooks_run_where_no_activation_works_in_place(batch):
+    model, seen = build(), []
+    norms = [block.fuse.bn for block in model.neck.enhance]
+    norms += [conv.bn for conv in (model.decode_head.small.conv2, model.decode_head.small.conv4)]
+    for norm in norms:
+        norm.register_full_backward_hook(lambda *_: seen.append(1))
+    total(model(*batch, mode='loss')).backward()
+    assert len(seen) == len(norms)
+
+
+def test_torch_func_differentiates_neck_and_head():
+    model = build().eval()
+    maps = [torch.randn(1, c, 64 >> i, 64 >> i) for i, c in enumerate(model.neck.in_channels)]
+
+    def logits(maps):
+        return model.decode_head(model.neck(maps)).sum()
+
+    expected = torch.autograd.grad(logits([x.requires_grad_() for x in maps]), maps)
+    actual = torch.func.grad(logits)([x.detach() for x in maps])
+    for a, b in zip(actual, expected, strict=True):
+        assert (a - b).abs().max() <= 1e-4 * b.abs().max()
+
+
+def test_a_norm_that_is_no_batch_norm_keeps_its_buffers_when_recomputed():
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer('calls', torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return torch.sin(x)
+
+    module, x = torch.nn.Sequential(Counting(), torch.nn.Linear(2, 2)), torch.ones(1, 2)
+    recompute(module, x.requires_grad_()).sum().backward()
+    assert module[0].calls == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('backend', ['aot_eager', 'inductor'])
 def test_compiled_prediction_has_no_graph_break_and_the_same_logits(batch, backend):
@@ -131,5 +171,9 @@ def test_autocast_keeps_maps_and_gradients_near_float32(batch):
         low, low_gradients, _, _ = step(build(), batch)
     assert low.item() == pytest.approx(loss.item(), rel=2e-2)
     assert low_gradients.keys() == gradients.keys()
-    flat = [torch.cat([g.flatten() for g in x.values()]) for x in (low_gradients, gradients)]
-    assert torch.cosine_similarity(*flat, dim=0) > 0.7
+    for part in ('backbone', 'cdfa', 'attn_fg', 'attn_bg', 'decode_head', 'auxiliary_head'):
+        flat = [
+            torch.cat([g.flatten() for name, g in x.items() if part in name])
+            for x in (low_gradients, gradients)
+        ]
+        assert torch.cosine_similarity(*flat, dim=0) > 0.5, part

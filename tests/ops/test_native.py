@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from condseg_mmseg.ops import native, outlook_aggregate
@@ -194,6 +195,22 @@ def test_what_watches_operators_sees_this_one():
     assert all(map(torch.equal, actual, expected))
     for name in ('outlook', 'outlook_backward'):
         assert f'condseg_mmseg.{name}.default' in spy.seen
+
+
+def test_zeros_without_memory_are_made_real():
+    values, logits, heads, k = inputs(1, 4, 5, 6)
+    out = outlook_aggregate(values, logits, heads, k, backend='native')
+    grads = torch.autograd.grad(out, (values, logits), torch._efficientzerotensor(out.shape))
+    assert not any(grad.any() for grad in grads)
+
+
+@pytest.mark.parametrize('pre_dispatch', [False, True])
+def test_make_fx_records_the_operator(pre_dispatch):
+    values, logits, heads, k = inputs(1, 4, 5, 6)
+    graph = make_fx(
+        lambda v, a: outlook_aggregate(v, a, heads, k, backend='native'), pre_dispatch=pre_dispatch
+    )(values.detach(), logits.detach())
+    assert any('condseg_mmseg.outlook' in str(node.target) for node in graph.graph.nodes)
 
 
 def test_batched_gradients():

@@ -1,6 +1,5 @@
 """Contrast-Driven Feature Aggregation of one level."""
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from condseg_mmseg.ops import BACKENDS, outlook_aggregate
 
-from .convs import pointwise
+from .convs import is_channels_last, pointwise
 from .defaults import BN, RELU
 
 
@@ -144,7 +143,7 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         guides = {'fg': (fg, self.attn_fg), 'bg': (bg, self.attn_bg)}
         x = self.input_convs(x)
         # the op reads and writes contiguous maps, whatever the format of the rest
-        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        channels_last = is_channels_last(x)
         values = pointwise(x, self.value)
         for name, last in zip(self.attn_order, (False, channels_last), strict=True):
             values = self._aggregate(values, *guides[name], channels_last=last)

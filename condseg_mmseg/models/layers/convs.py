@@ -1,4 +1,8 @@
-"""Convolutions taken apart, where an exact reordering is cheaper than the module as it stands."""
+"""Convolutions taken apart, where an exact reordering is cheaper than the module as it stands.
+
+Forward hooks of a ``ConvModule`` that is taken apart here do not run; those of its norm do, and of
+its convolution but in :func:`merge_pointwise`.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -7,8 +11,10 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checkpoint import recompute
+from .checkpoint import _in_transform, recompute
 from .resize import resize_to
+
+_HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
 
 def pointwise(x: Tensor, conv: nn.Conv2d, channels_last: bool = False) -> Tensor:
@@ -16,6 +22,8 @@ def pointwise(x: Tensor, conv: nn.Conv2d, channels_last: bool = False) -> Tensor
 
     BLAS reads either operand transposed, so that no copy is made whatever the formats of ``x`` and
     of the result are; ``conv(x)`` keeps the format of ``x``.
+
+    A convolution that is more than that (another class, or one with hooks) is called as it is.
 
     Args:
         x: (N, C, H, W), contiguous or channels-last.
@@ -25,13 +33,23 @@ def pointwise(x: Tensor, conv: nn.Conv2d, channels_last: bool = False) -> Tensor
     Returns:
         (N, conv.out_channels, H, W).
     """
+    if type(conv) is not nn.Conv2d or any(getattr(conv, name) for name in _HOOKS):
+        return conv(x)
     weight, pixels = conv.weight.flatten(1), x.flatten(2)  # (O, C), (N, C, H * W)
     if channels_last:
         out = F.linear(pixels.transpose(1, 2), weight, conv.bias).transpose(1, 2)
     else:
-        out = torch.bmm(weight.expand(len(x), -1, -1), pixels)  # counted by mmengine's get_flops
+        # bmm, not baddbmm, which mmengine's get_flops does not count
+        out = torch.bmm(weight.expand(x.shape[0], -1, -1), pixels)
         out += conv.bias[:, None]
     return out.unflatten(2, x.shape[-2:])
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether (N, C, H, W) lies in memory with its channels last; False inside ``torch.func``."""
+    if not torch.compiler.is_compiling() and _in_transform():
+        return False
+    return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def norm_act(module: ConvModule, x: Tensor) -> Tensor:
@@ -55,7 +73,11 @@ def conv_of(make: Callable[..., Tensor], module: ConvModule, *maps: Tensor) -> T
     Returns:
         (N, module.out_channels, H, W).
     """
-    return norm_act(module, recompute(lambda *kept: module.conv(make(*kept)), *maps))
+
+    def run(*kept: Tensor) -> Tensor:
+        return module.conv(make(*kept))
+
+    return norm_act(module, recompute(run, *maps, preserve_rng_state=False))
 
 
 def merge_pointwise(
@@ -83,7 +105,8 @@ def merge_pointwise(
 
 
 def add_relu(x: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """ReLU of the sum, in the memory of ``x``, which nothing else may need (a norm's result)."""
-    for other in others:
-        x += other
-    return x.relu_()
+    """ReLU of the sum of ``x`` and one or more others, in one new map."""
+    total = x + others[0]
+    for other in others[1:]:
+        total += other
+    return total.relu_()

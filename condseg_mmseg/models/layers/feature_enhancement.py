@@ -59,8 +59,7 @@ class FeatureEnhancement(BaseModule):
         """Enhance ``x`` (N, in_channels, H, W) to (N, C, H, W)."""
         maps = [conv(x) for conv, _ in self.branches]
         fused = conv_of(self._gated, self.fuse, *maps)
-        fused += self.shortcut(x)
-        return self.gate(self.act(fused))
+        return self.gate(self.act(fused + self.shortcut(x)))
 
     def _gated(self, *maps: Tensor) -> Tensor:
         gates = (gate for _, gate in self.branches)

@@ -111,6 +111,11 @@ def _config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(args.config)
     if 'train_dataloader' not in cfg:
         raise ValueError(f'--config {args.config} has no train_dataloader')
+    if 'Infinite' in cfg.train_dataloader.get('sampler', {}).get('type', ''):
+        raise ValueError(
+            f'--config {args.config} draws samples without end (InfiniteSampler), so that no epoch '
+            "can be timed: give one with sampler=dict(type='DefaultSampler', shuffle=True)"
+        )
     dataset = cfg.train_dataloader.dataset
     if args.data_root is not None:
         if not args.data_root.is_dir():

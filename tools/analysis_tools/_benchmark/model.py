@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmcv.cnn import fuse_conv_bn
 from torch import Tensor
+
+from condseg_mmseg.engine import fuse_model
 
 from .arguments import add_image_arguments, add_network_arguments, shapes
 from .core import Benchmark, Call, Result, largest
@@ -52,7 +53,7 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     what = VARIANTS[variant]
     model = build_network(args, what.literal)
     if not what.literal:
-        model = fuse_conv_bn(model)
+        fuse_model(model)
     if what.compiled:
         model.forward = torch.compile(model.forward)
     torch.manual_seed(1)

@@ -38,12 +38,12 @@ def _op_limits(record: dict) -> str:
         row for row in record['passes'].values()
         if last in row.get('seconds', {}) and row['bytes'] > 2**24  # more than the caches hold
     ]  # fmt: skip
-    if not large:
-        return ''
     factors = {
         direction: [row['times_bound'][last] for row in large if row['direction'] == direction]
         for direction in ('forward', 'both')
     }
+    if not all(factors.values()):
+        return ''
     return (
         f'Where the tensors are larger than 16 MiB, `{last}` takes '
         f'{_range(factors["forward"])} times the bound forward and {_range(factors["both"])} times '
@@ -188,16 +188,32 @@ SECTIONS = (
         'auxiliary head and the uncertainty branch computed too, contiguous format, BatchNorm by '
         'itself. `ours` is what the config builds, with BatchNorm folded into the convolutions '
         '(`tools/test.py --fuse-conv-bn`); `bf16` is under autocast. "mask IoU" is that of the '
-        "masks cut at the median of the literal network's logits, near which many pixels lie.",
+        "masks cut at the median of the literal network's logits, near which many pixels lie. "
+        'Random BatchNorm biases lie near 1: with biases near 0 a random network of this depth '
+        'enlarges rounding a thousandfold, as no trained one does.',
         _model_limits,
     ),
-    Section('model_1024.json', '', 'Large images:', _model_limits),
+    Section(
+        'model_trained.json',
+        '',
+        'Trained weights (those of `make demo`: `{config}`) on images of the demo, masks cut at '
+        'probability 0.5:',
+    ),
+    Section(
+        'model_1024.json',
+        '',
+        'Large images; the literal network is left out, and ratios are to `ours`:',
+        _model_limits,
+    ),
     Section(
         'train.json',
         'Training',
         'Forward, losses, backward and Adam. `cp` has `with_cp=True` in neck and heads: what is '
         'inside them is computed again in the backward pass. The difference is in two columns: of '
-        'the loss, and of the gradient of all parameters, in norm.',
+        'the loss, and of the gradient of all parameters, in norm; the weights are random. glibc '
+        'gives large maps back to the system and fetches them anew in every step: '
+        '`MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000` in the environment '
+        'spares that, for all variants alike.',
         _train_limits,
     ),
     Section(
