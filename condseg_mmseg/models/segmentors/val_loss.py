@@ -35,7 +35,7 @@ class ValLossEncoderDecoder(EncoderDecoder):
         *args: Those of :class:`mmseg.models.EncoderDecoder`.
         memory_format: How the convolutions' weights lie in memory, and with them, whatever the
             format of the input, all maps: 'contiguous_format' or 'channels_last', which PyTorch's
-            convolutions are faster with on most machines (docs/performance.md). Values agree but
+            convolutions were faster with on the CPUs we measured; GPUs were not. Values agree but
             for rounding. Default 'channels_last'.
         **kwargs: Those of :class:`mmseg.models.EncoderDecoder`.
 

@@ -220,7 +220,8 @@ SECTIONS = (
         'compile.json',
         'torch.compile',
         'An option (`--cfg-options default_hooks.compile.type=CompileHook`), off by default. The '
-        'time to compile, minutes once a process, is not in the table.',
+        'time to compile, minutes once a process, is not in the table. Here the whole forward pass '
+        'is one graph; the hook compiles its parts, features and heads.',
     ),
     Section('compile_train.json', '', 'Training:'),
     Section(
