@@ -1,5 +1,6 @@
-"""What surrounds training and testing: safe and strict loading, autocast on a CPU, fusion."""
+"""What surrounds training and testing: safe and strict loading, what is faster."""
 
+from .channels_last import ChannelsLastHook
 from .compile_hook import CompileHook
 from .fuse_conv_bn import FuseConvBNHook, fuse_model
 from .optim_wrapper import AutocastOptimWrapper
@@ -10,6 +11,7 @@ allow_mmengine_checkpoints()
 
 __all__ = [
     'AutocastOptimWrapper',
+    'ChannelsLastHook',
     'CompileHook',
     'FuseConvBNHook',
     'StrictPretrained',

@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from torch import nn
+
+from .channels_last import guard_dilated_bfloat16
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -16,7 +19,9 @@ class AutocastOptimWrapper(OptimWrapper):
 
     mmengine's ``AmpOptimWrapper`` asserts an accelerator. This one takes the device from the model
     and needs no gradient scaling, since bfloat16 has the range of float32. Use it with
-    ``--cfg-options optim_wrapper.type=AutocastOptimWrapper``.
+    ``--cfg-options optim_wrapper.type=AutocastOptimWrapper``. On a CPU it guards the model against
+    a defect of PyTorch (:func:`.channels_last.guard_dilated_bfloat16`) and logs which convolutions
+    that concerns.
 
     Args:
         dtype: Precision of the forward pass; only 'bfloat16', since float16 needs the scaling of
@@ -34,10 +39,20 @@ class AutocastOptimWrapper(OptimWrapper):
             )
         super().__init__(**kwargs)
         self.dtype = torch.bfloat16
+        self._guarded = False
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Run the forward pass of ``model`` in the lower precision, on its own device."""
         device = next(model.parameters()).device.type
+        if device == 'cpu' and not self._guarded:
+            self._guarded = True
+            if names := guard_dilated_bfloat16(model):
+                print_log(
+                    'AutocastOptimWrapper: these convolutions train on contiguous maps, since '
+                    'their bfloat16 gradients are wrong in channels-last memory on CPUs: '
+                    + ', '.join(names),
+                    logger='current',
+                )
         with super().optim_context(model), torch.autocast(device, dtype=self.dtype):
             yield

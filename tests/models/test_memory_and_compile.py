@@ -1,4 +1,4 @@
-"""The network in other ways of running it: recomputed, channels-last, compiled, in bfloat16."""
+"""The network in other ways of running it: hooked, recomputed, channels-last, compiled, bfloat16."""
 
 import pytest
 import torch
@@ -78,25 +78,73 @@ def test_checkpointing_changes_memory_only(batch, momentum):
     assert cp_size < 0.7 * size
 
 
-def test_weights_are_channels_last_and_loading_keeps_them_so(batch):
-    model, plain = build(), build(memory_format='contiguous_format')
-    plain.load_state_dict(model.state_dict())
-    model.load_state_dict(plain.state_dict())
-    for network, layout in ((model, torch.channels_last), (plain, torch.contiguous_format)):
-        weights = [p for p in network.parameters() if p.dim() == 4]
-        assert weights
-        assert all(w.is_contiguous(memory_format=layout) for w in weights)
-    # a contiguous image becomes channels-last in the first convolution
-    (finest, *_), (contiguous, *_) = (m.eval().extract_feat(batch[0]) for m in (model, plain))
-    assert finest.is_contiguous(memory_format=torch.channels_last)
-    assert contiguous.is_contiguous()
-    error = (finest - contiguous).abs().max()
-    assert error <= 1e-5 * contiguous.abs().max()
+def calls_of_leaves(model):
+    """Count the calls of every module with parameters of its own, by name."""
+    calls = {name: 0 for name, m in model.named_modules() if list(m.parameters(recurse=False))}
+    for name in calls:
+
+        def count(*_, name=name):
+            calls[name] += 1
+
+        model.get_submodule(name).register_forward_hook(count)
+    return calls
 
 
-def test_an_unknown_memory_format_is_named():
-    with pytest.raises(ValueError, match=r"memory_format must be one of .*, got 'channels_first'"):
-        build(memory_format='channels_first')
+def test_every_leaf_runs_as_often_as_the_method_says(batch):
+    model = build().eval()
+    calls = calls_of_leaves(model)
+    model(batch[0])
+    for name, times in calls.items():
+        unused = name.startswith('auxiliary_head.') or '.uncertainty.' in name
+        twice = name.endswith('.proj') or '.mlp.' in name
+        assert times == (0 if unused else 2 if twice else 1), name
+    assert sum(calls.values()) > 100
+
+
+@pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
+def test_only_with_cp_runs_a_layer_again_in_the_backward_pass(batch, parts):
+    model = build(**parts)
+    calls = calls_of_leaves(model)
+    loss = total(model(*batch, mode='loss'))
+    forward = dict(calls)
+    loss.backward()
+    again = {name for name, times in calls.items() if times > forward[name]}
+    assert bool(again) == bool(parts)
+    # usual targets of Grad-CAM
+    for name in ('decode_head.fuse.conv', 'decode_head.small.merge.conv', 'neck.enhance.3.fuse.bn'):
+        assert forward[name] == 1
+
+
+@pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
+def test_one_graph_can_be_differentiated_again(batch, parts):
+    model = build(**parts)
+    losses = model(*batch, mode='loss')
+    weights = [p for p in model.parameters() if p.requires_grad]
+    first, second = (
+        torch.autograd.grad(total(losses), weights, retain_graph=True) for _ in range(2)
+    )
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6 * float(a.abs().max()))
+    statistics = dict(model.named_buffers())
+    assert statistics['neck.cdfa.0.input_convs.0.bn.num_batches_tracked'] == 1
+
+
+def test_parameters_are_contiguous(batch):
+    model = build()
+    model(batch[0].contiguous(memory_format=torch.channels_last), batch[1], mode='loss')
+    assert all(tensor.is_contiguous() for tensor in model.state_dict().values())
+    flat = torch.nn.utils.parameters_to_vector(model.parameters())
+    assert flat.numel() == sum(p.numel() for p in model.parameters())
+
+
+def test_channels_last_images_make_all_maps_channels_last(batch):
+    model = build().eval()
+    contiguous = model.extract_feat(batch[0])
+    maps = model.extract_feat(batch[0].contiguous(memory_format=torch.channels_last))
+    for x, y in zip(maps, contiguous, strict=True):
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        assert y.is_contiguous()
+        assert (x - y).abs().max() <= 1e-5 * y.abs().max()
 
 
 def compiled(model, backend):
@@ -140,7 +188,7 @@ def test_a_norm_that_is_no_batch_norm_keeps_its_buffers_when_recomputed():
             return torch.sin(x)
 
     module, x = torch.nn.Sequential(Counting(), torch.nn.Linear(2, 2)), torch.ones(1, 2)
-    recompute(module, x.requires_grad_()).sum().backward()
+    recompute(module, x.requires_grad_(), with_cp=True).sum().backward()
     assert module[0].calls == 1
 
 

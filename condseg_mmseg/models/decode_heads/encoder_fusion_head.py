@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
+import torch
 from mmcv.cnn import ConvModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers import norm_act, resize_to
+from ..layers import resize_to
 from ..layers.defaults import BN, RELU
+from ..layers.rewrites import levels_before_resize, rewritten
 from .binary_head import BinaryDecodeHead
 
 
@@ -17,15 +18,15 @@ from .binary_head import BinaryDecodeHead
 class EncoderFusionHead(BinaryDecodeHead):
     """Bring every level to full resolution and mix them in one 1x1 convolution.
 
-    Method section "Stage 1". The released code up-samples every level first: its 1x1 convolution
-    then takes 4 (stride 2) to 256 times (stride 16) the multiplications, on up to 1024 channels at
-    full resolution. A 1x1 convolution without bias commutes with bilinear up-sampling, so here it
-    comes first. BN and ReLU do not commute and stay behind, with the statistics of the full map::
+    Method section 6, "Stage 1"::
 
-        x1 -> 1x1 conv -> up -> BN -> ReLU --+
-        x2 -> 1x1 conv -> up -> BN -> ReLU --+
-        x3 -> 1x1 conv -> up -> BN -> ReLU --+- 1x1 conv without bias, a slice a level -> logits
-        x4 -> 1x1 conv -> up -> BN -> ReLU --+
+        x1 -> up -> 1x1 CBR --+
+        x2 -> up -> 1x1 CBR --+- cat -> 1x1 conv without bias -> logits
+        x3 -> up -> 1x1 CBR --+
+        x4 -> up -> 1x1 CBR --+
+
+    On a CPU the 1x1 convolutions run before the up-sampling, with which they commute, at 1/4 (stride
+    2) to 1/256 (stride 16) of the multiplications (:mod:`..layers.rewrites`).
 
     Args:
         in_channels: Channels of each level, finest first; one level or more. Default ResNet-50's
@@ -63,16 +64,13 @@ class EncoderFusionHead(BinaryDecodeHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Mix the levels (picked by ``in_index``) into logits; see the class for shapes."""
         maps = self._transform_inputs(inputs)
-        size = self._full_size(maps[0])
-        logits = None
-        # the sum over slices of the weight is the convolution of the concatenation, which at full
-        # resolution would be the largest tensor of the network
-        weights = self.conv_seg.weight.split(self.channels, dim=1)
-        for level, x, weight in zip(self.levels, maps, weights, strict=True):
-            x = resize_to(level.conv(x), size, self.align_corners)  # (N, channels, H, W)
-            x = norm_act(level, x)
-            if self.dropout is not None:
-                x = self.dropout(x)
-            part = F.conv2d(x, weight)
-            logits = part if logits is None else logits + part
-        return logits
+        return self.fuse_levels(maps, self._full_size(maps[0]))
+
+    @rewritten(levels_before_resize, 'levels', 'conv_seg')
+    def fuse_levels(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """Logits (N, out_channels, *size) of the maps of all levels."""
+        maps = [
+            level(resize_to(x, size, self.align_corners))
+            for level, x in zip(self.levels, maps, strict=True)
+        ]
+        return self.cls_seg(torch.cat(maps, 1))

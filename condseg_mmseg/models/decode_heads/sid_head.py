@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
-from ..layers import conv_of, recompute, resize_to
+from ..layers import recompute, resize_to
 from ..layers.defaults import BN, RELU
 from ..losses.functional import check_labels, foreground_labels
 
@@ -53,11 +53,9 @@ class SIDBranch(BaseModule):
         """Decode ``x`` (N, in_channels, h, w)."""
         x = self.convs[0](x)
         for conv in self.convs[1:]:
-            x = conv_of(self._twice, conv, x)
+            twice = [2 * side for side in x.shape[-2:]]
+            x = conv(resize_to(x, twice, self.align_corners))
         return self.conv_seg(x)
-
-    def _twice(self, x: Tensor) -> Tensor:
-        return resize_to(x, [2 * s for s in x.shape[-2:]], self.align_corners)
 
 
 @MODELS.register_module()

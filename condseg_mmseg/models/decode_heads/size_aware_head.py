@@ -5,21 +5,15 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers import (
-    ChannelGate,
-    SpatialGate,
-    add_relu,
-    conv_of,
-    merge_pointwise,
-    recompute,
-    resize_to,
-)
+from ..layers import ChannelGate, SpatialGate, recompute, resize_to
 from ..layers.defaults import BN, RELU
+from ..layers.rewrites import merge_before_resize, rewritten
 from .binary_head import BinaryDecodeHead
 
 
@@ -62,11 +56,17 @@ class SizeAwareBlock(BaseModule):
 
     def forward(self, coarse: Tensor, fine: Tensor, align_corners: bool = True) -> Tensor:
         """Merge ``coarse``, resized to the size of ``fine``, with ``fine``."""
-        s1 = merge_pointwise(self.merge, coarse, fine, align_corners)
-        s2 = add_relu(self.conv2(s1), (s1,))
-        s3 = add_relu(self.conv3(s2), (s2, s1))
-        s4 = add_relu(self.conv4(s3), (s3, s2, s1))
+        s1 = self.merge_levels(coarse, fine, align_corners)
+        s2 = F.relu(self.conv2(s1) + s1, inplace=True)
+        s3 = F.relu(self.conv3(s2) + s2 + s1, inplace=True)
+        s4 = F.relu(self.conv4(s3) + s3 + s2 + s1, inplace=True)
         return self.gates(s4)
+
+    @rewritten(merge_before_resize, 'merge')
+    def merge_levels(self, coarse: Tensor, fine: Tensor, align_corners: bool) -> Tensor:
+        """Step s1."""
+        coarse = resize_to(coarse, fine.shape[-2:], align_corners)
+        return self.merge(torch.cat((coarse, fine), 1))
 
 
 @MODELS.register_module()
@@ -141,11 +141,9 @@ class SizeAwareDecodeHead(BinaryDecodeHead):
         return call(self._at_full_size, small, middle, large, modules=parts)
 
     def _at_full_size(self, small: Tensor, middle: Tensor, large: Tensor) -> Tensor:
-        x = conv_of(self._side_by_side, self.fuse, small, middle, large)
-        wide, narrow = self.refine
-        full = partial(resize_to, size=self._full_size(small), align_corners=self.align_corners)
-        return self.cls_seg(narrow(conv_of(full, wide, x)))
-
-    def _side_by_side(self, small: Tensor, *coarser: Tensor) -> Tensor:
-        size = small.shape[-2:]
-        return torch.cat([small, *(resize_to(x, size, self.align_corners) for x in coarser)], 1)
+        middle, large = (
+            resize_to(x, small.shape[-2:], self.align_corners) for x in (middle, large)
+        )
+        x = self.fuse(torch.cat((small, middle, large), 1))
+        x = resize_to(x, self._full_size(small), self.align_corners)
+        return self.cls_seg(self.refine(x))

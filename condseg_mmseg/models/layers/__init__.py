@@ -2,10 +2,10 @@
 
 from .cdfa import ContrastDrivenFeatureAggregation
 from .checkpoint import recompute
-from .convs import add_relu, conv_of, merge_pointwise, norm_act, pointwise
 from .feature_enhancement import FeatureEnhancement
 from .gates import ChannelGate, SpatialGate
 from .resize import resize_to
+from .rewrites import rewrites
 from .sid import SemanticInformationDecoupling, SIDAdapter
 
 __all__ = [
@@ -15,11 +15,7 @@ __all__ = [
     'SIDAdapter',
     'SemanticInformationDecoupling',
     'SpatialGate',
-    'add_relu',
-    'conv_of',
-    'merge_pointwise',
-    'norm_act',
-    'pointwise',
     'recompute',
     'resize_to',
+    'rewrites',
 ]

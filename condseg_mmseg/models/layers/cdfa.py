@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from condseg_mmseg.ops import BACKENDS, outlook_aggregate
 
-from .convs import is_channels_last, pointwise
 from .defaults import BN, RELU
+from .rewrites import aggregate_by_products, rewritten
 
 
 @MODELS.register_module()
@@ -105,23 +105,6 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         self.proj_drop = nn.Dropout(proj_drop)
         self.output_convs = two_convs(channels)
 
-    def _aggregate(
-        self, values: Tensor, guide: Tensor, attn: nn.Conv2d, channels_last: bool
-    ) -> Tensor:
-        if self.stride > 1:
-            guide = F.avg_pool2d(guide, self.stride, self.stride, ceil_mode=True)
-        mixed = outlook_aggregate(
-            values,
-            pointwise(guide, attn),
-            self.num_heads,
-            self.kernel_size,
-            stride=self.stride,
-            attn_drop=self.attn_drop,
-            training=self.training,
-            backend=self.backend,
-        )
-        return self.proj_drop(pointwise(mixed, self.proj, channels_last))
-
     def forward(self, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
         """Aggregate ``x``.
 
@@ -140,11 +123,34 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         for name, guide in (('fg', fg), ('bg', bg)):
             if tuple(guide.shape) != expected:
                 raise ValueError(f'{name} must have shape {expected}, got {tuple(guide.shape)}')
+        return self.output_convs(self.aggregate_twice(self.input_convs(x), fg, bg))
+
+    @rewritten(aggregate_by_products, 'value', 'attn_fg', 'attn_bg', 'proj')
+    def aggregate_twice(self, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
+        """The steps from ``v`` to the second ``proj``; all maps (N, C, H, W)."""
         guides = {'fg': (fg, self.attn_fg), 'bg': (bg, self.attn_bg)}
-        x = self.input_convs(x)
-        # the op reads and writes contiguous maps, whatever the format of the rest
-        channels_last = is_channels_last(x)
-        values = pointwise(x, self.value)
-        for name, last in zip(self.attn_order, (False, channels_last), strict=True):
-            values = self._aggregate(values, *guides[name], channels_last=last)
-        return self.output_convs(values)
+        x = self.value(x)
+        for name in self.attn_order:
+            guide, attn = guides[name]
+            mixed = self.outlook(x, attn(self.pool(guide)))
+            x = self.proj_drop(self.proj(mixed))
+        return x
+
+    def outlook(self, values: Tensor, logits: Tensor) -> Tensor:
+        """Mix ``values`` (N, C, H, W) by the weights of ``logits``, of the size of :meth:`pool`."""
+        return outlook_aggregate(
+            values,
+            logits,
+            self.num_heads,
+            self.kernel_size,
+            stride=self.stride,
+            attn_drop=self.attn_drop,
+            training=self.training,
+            backend=self.backend,
+        )
+
+    def pool(self, guide: Tensor) -> Tensor:
+        """Average ``guide`` (N, C, H, W) over stride x stride, sizes rounded up."""
+        if self.stride == 1:
+            return guide
+        return F.avg_pool2d(guide, self.stride, self.stride, ceil_mode=True)

@@ -1,7 +1,9 @@
-"""Gradient checkpointing that counts every batch once in the statistics of BatchNorm."""
+"""Gradient checkpointing (``with_cp``) that counts every batch once in BatchNorm's statistics."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -9,36 +11,40 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-@contextmanager
-def _kept_statistics(modules: tuple[nn.Module, ...]) -> Iterator[None]:
-    """Running statistics, and all buffers, are updated on copies inside, which are thrown away."""
-    kept = [
-        (owner, name, buffer)
-        for module in modules
-        for owner in module.modules()
-        for name, buffer in owner.named_buffers(recurse=False)
-    ]
-    for owner, name, buffer in kept:
-        setattr(owner, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for owner, name, buffer in kept:
+class _KeptBuffers:
+    """Buffers of ``modules`` are updated on copies inside, which are thrown away.
+
+    A class, as autograd enters the same object once for every backward pass through one graph.
+    """
+
+    def __init__(self, modules: tuple[nn.Module, ...]) -> None:
+        self.modules = modules
+        self.kept: list[tuple[nn.Module, str, torch.Tensor]] = []
+
+    def __enter__(self) -> None:
+        self.kept = [
+            (owner, name, buffer)
+            for module in self.modules
+            for owner in module.modules()
+            for name, buffer in owner.named_buffers(recurse=False)
+        ]
+        for owner, name, buffer in self.kept:
+            setattr(owner, name, buffer.clone())
+
+    def __exit__(self, *error: object) -> None:
+        for owner, name, buffer in self.kept:
             setattr(owner, name, buffer)
+        self.kept = []
 
 
-# in its own words: "do not yet support saved tensor hooks", which is how checkpointing works
-_in_transform = getattr(torch._C, '_are_functorch_transforms_active', lambda: False)
+# in torch's own words: "do not yet support saved tensor hooks", which is how checkpointing works
+in_transform = getattr(torch._C, '_are_functorch_transforms_active', lambda: False)
 
 
 def recompute(
-    call: Callable,
-    *args: Any,
-    with_cp: bool = True,
-    modules: tuple[nn.Module, ...] = (),
-    preserve_rng_state: bool = True,
+    call: Callable, *args: Any, with_cp: bool, modules: tuple[nn.Module, ...] = ()
 ) -> Any:
-    """``call(*args)``, whose inner maps are not kept but computed again in the backward pass.
+    """``call(*args)``, with ``with_cp`` computing its inner maps again in the backward pass.
 
     As ``with_cp`` of mmseg's backbones, except that the second pass leaves the running statistics
     alone: they are the same with and without. It is a plain call where no gradient is wanted, under
@@ -47,27 +53,20 @@ def recompute(
     Args:
         call: A module, or a function that uses ``modules``.
         *args: Its arguments, which are kept.
-        with_cp: False makes it a plain call. Default True.
+        with_cp: False makes it a plain call.
         modules: What ``call`` runs, where it is not itself a module. Default ``()``.
-        preserve_rng_state: Whether both passes draw the same random numbers. Default True.
 
     Returns:
         What the call returns.
     """
     if not with_cp or not torch.is_grad_enabled():
         return call(*args)
-    if torch.compiler.is_compiling() or _in_transform():
+    if torch.compiler.is_compiling() or in_transform():
         return call(*args)
     if isinstance(call, nn.Module):
         modules = (*modules, call)
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _kept_statistics(modules)
+        return nullcontext(), _KeptBuffers(modules)
 
-    return checkpoint(
-        call,
-        *args,
-        use_reentrant=False,
-        context_fn=contexts,
-        preserve_rng_state=preserve_rng_state,
-    )
+    return checkpoint(call, *args, use_reentrant=False, context_fn=contexts)

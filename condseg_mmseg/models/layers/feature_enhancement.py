@@ -5,7 +5,6 @@ from mmcv.cnn import ConvModule, build_activation_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .convs import conv_of
 from .defaults import BN, RELU
 from .gates import ChannelGate, SpatialGate
 
@@ -57,10 +56,5 @@ class FeatureEnhancement(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enhance ``x`` (N, in_channels, H, W) to (N, C, H, W)."""
-        maps = [conv(x) for conv, _ in self.branches]
-        fused = conv_of(self._gated, self.fuse, *maps)
+        fused = self.fuse(torch.cat([branch(x) for branch in self.branches], 1))
         return self.gate(self.act(fused + self.shortcut(x)))
-
-    def _gated(self, *maps: Tensor) -> Tensor:
-        gates = (gate for _, gate in self.branches)
-        return torch.cat([gate(x) for gate, x in zip(gates, maps, strict=True)], 1)

@@ -25,7 +25,7 @@ class ChannelGate(BaseModule):
         hidden = max(1, channels // ratio)
         self.mlp = nn.Sequential(
             nn.Conv2d(channels, hidden, 1, bias=False),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv2d(hidden, channels, 1, bias=False),
         )
 

@@ -5,7 +5,6 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .convs import conv_of
 from .defaults import BN, RELU
 from .resize import resize_to
 
@@ -119,5 +118,5 @@ class SIDAdapter(BaseModule):
         """
         x = self.convs[0](x)
         for conv, size in zip(self.convs[1:], sizes, strict=True):
-            x = conv_of(lambda x, size=size: resize_to(x, size, self.align_corners), conv, x)
+            x = conv(resize_to(x, size, self.align_corners))
         return x

@@ -23,3 +23,4 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=8)
+custom_hooks = [dict(type='ChannelsLastHook')]  # faster convolutions on CPUs
