@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from ..layers import norm_act, resize_to
 from ..layers.defaults import BN, RELU
-from .binary_head import BinaryDecodeHead
+from .multi_level_head import MultiLevelDecodeHead
 
 
 @MODELS.register_module()
-class EncoderFusionHead(BinaryDecodeHead):
+class EncoderFusionHead(MultiLevelDecodeHead):
     """Bring every level to full resolution and mix them in one 1x1 convolution.
 
     Method section "Stage 1". The released code up-samples every level first: its 1x1 convolution
@@ -33,14 +33,14 @@ class EncoderFusionHead(BinaryDecodeHead):
         channels: Width of each level. Default 64.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
-        **kwargs: The other arguments of :class:`BinaryDecodeHead`, which also gives the loss.
+        **kwargs: The other arguments of :class:`MultiLevelDecodeHead`, which also gives the loss.
 
     Shapes:
         inputs (N, in_channels[i], H_i, W_i); logits (N, out_channels, final_upsample * H_1,
         final_upsample * W_1). ``loss`` and ``predict`` resize them to the label and to the image.
 
     Raises:
-        ValueError: What :class:`BinaryDecodeHead` refuses.
+        ValueError: What :class:`MultiLevelDecodeHead` refuses.
     """
 
     def __init__(
