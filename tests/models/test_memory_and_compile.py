@@ -78,27 +78,6 @@ def test_checkpointing_changes_memory_only(batch, momentum):
     assert cp_size < 0.7 * size
 
 
-def test_weights_are_channels_last_and_loading_keeps_them_so(batch):
-    model, plain = build(), build(memory_format='contiguous_format')
-    plain.load_state_dict(model.state_dict())
-    model.load_state_dict(plain.state_dict())
-    for network, layout in ((model, torch.channels_last), (plain, torch.contiguous_format)):
-        weights = [p for p in network.parameters() if p.dim() == 4]
-        assert weights
-        assert all(w.is_contiguous(memory_format=layout) for w in weights)
-    # a contiguous image becomes channels-last in the first convolution
-    (finest, *_), (contiguous, *_) = (m.eval().extract_feat(batch[0]) for m in (model, plain))
-    assert finest.is_contiguous(memory_format=torch.channels_last)
-    assert contiguous.is_contiguous()
-    error = (finest - contiguous).abs().max()
-    assert error <= 1e-5 * contiguous.abs().max()
-
-
-def test_an_unknown_memory_format_is_named():
-    with pytest.raises(ValueError, match=r"memory_format must be one of .*, got 'channels_first'"):
-        build(memory_format='channels_first')
-
-
 def compiled(model, backend):
     """The forward pass as mmengine's Runner compiles it, where a graph break is an error."""
     torch.compiler.reset()
