@@ -1,4 +1,4 @@
-"""The network in other ways of running it: recomputed, channels-last, compiled, in bfloat16."""
+"""The network in other ways of running it: recomputed, compiled, in bfloat16."""
 
 import pytest
 import torch

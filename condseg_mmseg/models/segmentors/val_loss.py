@@ -81,7 +81,8 @@ class ValLossEncoderDecoder(EncoderDecoder):
         samples = data['data_samples']
         if not all('gt_sem_seg' in sample for sample in samples):
             return self._run_forward(data, mode='predict')
-        self._logits = logits = []
+        logits: list[Tensor] = []
+        self._logits = logits
         try:
             results = self._run_forward(data, mode='predict')
         finally:
