@@ -12,7 +12,8 @@ from mmengine.model import update_init_info
 from mmseg.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from .best_checkpoint import best_checkpoint, first_ten
+from ..utils.text import first_ten
+from .best_checkpoint import best_checkpoint
 
 _URL = ('http://', 'https://')
 _HOW_TO_START = """\
