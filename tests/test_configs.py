@@ -353,6 +353,22 @@ def test_network_trains_a_step_and_predicts_at_the_original_size(name):
     assert set(result[0].pred_sem_seg.data.unique().tolist()) <= {0, 1}
 
 
+@pytest.mark.parametrize(
+    'name', [n for n in NETWORKS if load(n).model.type == 'ValLossEncoderDecoder']
+)
+def test_the_plain_segmentor_of_mmseg_takes_the_network(name):
+    cfg = Config(load(name).to_dict())
+    cfg.merge_from_dict({'model.type': 'EncoderDecoder'})
+    if cfg.model.backbone.type == 'EfficientNetLite':
+        pytest.importorskip('efficientnet_lite_pytorch', reason='needs the extra "lite"')
+    model = registry.MODELS.build(cfg.model)
+    ours = build(name, (64, 64)).state_dict()
+    assert type(model).__name__ == 'EncoderDecoder'
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in ours.items()
+    }
+
+
 def check_logged(losses, cfg):
     """Every loss, and beside them nothing but detached figures."""
     expected = {'decode.loss_mask'}

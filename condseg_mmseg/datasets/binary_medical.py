@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.text import first_ten
 from .files import FolderIndex, check_pairs, read_names
-
-_SHOWN = 10  # problems named in an error
 
 
 class DatasetFilesError(ValueError, FileNotFoundError):
@@ -176,7 +175,7 @@ class BinaryMedicalDataset(BaseSegDataset):
                 warnings.warn(
                     f'{len(shared)} of {len(names)} names are in '
                     f'{self.ann_file or images.folder} and in {path} too: '
-                    f'{", ".join(shared[:_SHOWN])}',
+                    f'{first_ten(shared)}',
                     UserWarning,
                     stacklevel=2,
                 )
@@ -233,10 +232,7 @@ class BinaryMedicalDataset(BaseSegDataset):
         return pairs
 
     def _fail(self, problems: list[str]) -> None:
-        shown = ''.join(f'\n  {problem}' for problem in problems[:_SHOWN])
-        more = len(problems) - _SHOWN
         raise DatasetFilesError(
             f'{len(problems)} problem{"s" if len(problems) > 1 else ""} with the files of '
-            f'{self.ann_file or self.data_prefix["img_path"]}:{shown}'
-            + (f'\n  and {more} more' if more > 0 else '')
+            f'{self.ann_file or self.data_prefix["img_path"]}:{first_ten(problems, lines=True)}'
         )

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
+from ..utils.text import first_ten
+
 _STEP = re.compile(r'_(epoch|iter)_\d+\.pth$')
-
-
-def first_ten(names: Iterable[str]) -> str:
-    """The first ten names, and how many more there are."""
-    names = list(names)
-    more = f' and {len(names) - 10} more' if len(names) > 10 else ''
-    return ', '.join(names[:10]) + more
 
 
 def is_whole(path: str | Path) -> bool:

@@ -17,7 +17,8 @@ class CompileHook(Hook):
     on PyTorch 2.13. Here backbone and neck are one graph, each head another, without a break for
     the networks of this package; losses and the optimizer run as before. The first step of every
     input size takes minutes on a CPU. Compiled parts ignore ``with_cp``: the compiler chooses
-    itself what to compute again. What it gains stands in docs/performance.md::
+    itself what to compute again. A copy of the model (as ``EMAHook`` makes one) and a pickle hold
+    the plain network, not compiled. What it gains stands in docs/performance.md::
 
         --cfg-options default_hooks.compile.type=CompileHook
 
@@ -50,8 +51,24 @@ class CompileHook(Hook):
             parts = head if isinstance(head, torch.nn.ModuleList) else [head]
             targets += [(part, 'forward') for part in parts if part is not None]
         for owner, name in targets:
-            if name not in vars(owner):  # a second loop of the same runner compiles nothing anew
-                setattr(owner, name, torch.compile(getattr(owner, name), **self.options))
+            # a second loop of the same runner compiles nothing anew
+            if not isinstance(getattr(owner, name), _Compiled):
+                setattr(owner, name, _Compiled(owner, name, self.options))
         print_log(
             f'CompileHook: {len(targets)} parts will be compiled at their first call', 'current'
         )
+
+
+class _Compiled:
+    """A compiled method; a copy or a pickle of its owner gets the plain method in its place."""
+
+    def __init__(self, owner: torch.nn.Module, name: str, options: dict[str, Any]) -> None:
+        self.owner, self.name = owner, name
+        self.call = torch.compile(getattr(owner, name), **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # copy and pickle make the new owner before its attributes, so that it has the class's own
+        return getattr, (self.owner, self.name)

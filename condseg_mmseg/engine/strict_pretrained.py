@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import barrier, get_dist_info
+from mmengine.dist import all_gather_object, get_rank
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from mmseg.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from .best_checkpoint import best_checkpoint, first_ten
+from ..utils.text import first_ten
+from .best_checkpoint import best_checkpoint
 
 _URL = ('http://', 'https://')
 _HOW_TO_START = """\
@@ -182,25 +183,25 @@ def _from_file(path: Path, map_location: Any) -> Any:
 
 
 def _from_url(url: str, map_location: Any) -> Any:
-    """Load safely through torch's cache; other processes wait until the first has the file."""
-
-    def load() -> Any:
-        try:
-            return torch.hub.load_state_dict_from_url(
-                url, map_location=map_location, progress=False, weights_only=True
-            )
-        except Exception as error:
-            raise ValueError(
-                f'{url} cannot be loaded: {type(error).__name__}: {error}; without internet, give '
-                'the file instead'
-            ) from error
-
-    if get_dist_info()[0] == 0:
-        content = load()
-        barrier()
-    else:
-        barrier()
-        content = load()
+    """Load safely through torch's cache: the first process, then the others; all fail together."""
+    content: Any = None
+    error: ValueError | None = None
+    for mine in (get_rank() == 0, get_rank() != 0):
+        if mine:
+            try:
+                content = torch.hub.load_state_dict_from_url(
+                    url, map_location=map_location, progress=False, weights_only=True
+                )
+            except Exception as reason:
+                error = ValueError(
+                    f'{url} cannot be loaded: {type(reason).__name__}: {reason}; without internet, '
+                    'give the file instead'
+                )
+                error.__cause__ = reason
+        # a process that stopped alone would leave the others waiting for it
+        for failed in all_gather_object(error):
+            if failed is not None:
+                raise failed
     return content
 
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from mmseg.registry import METRICS
 
 from .extra_scores import EXTRA_SCORES, ExtraScorer
 from .functional import EMPTY_POLICIES, confusion_counts, scores_from_counts
+from .sample_checks import PROTOCOLS, check_protocol, check_truth, foreground_probability
 from .score_table import ScoreTable, prepare
 
 SCORE_KEYS = dict(
@@ -23,7 +25,21 @@ SCORE_KEYS = dict(
 ) | {name: score.key for name, score in EXTRA_SCORES.items()}
 """Name of the mean among the results, by the score's name in the CSV file."""
 
-_PROTOCOLS = ('input_size', 'original')
+
+class ImageResult(NamedTuple):
+    """What is kept of an image until its data set is complete: numbers, never maps.
+
+    Args:
+        image: Its path.
+        mask: Path of its mask, empty where the sample has none.
+        counts: tp, fp, fn, tn.
+        extra: What :class:`ExtraScorer` returns for it. Default (): no further scores.
+    """
+
+    image: str
+    mask: str
+    counts: tuple[int, ...]
+    extra: tuple = ()
 
 
 @METRICS.register_module()
@@ -116,8 +132,8 @@ class PerImageBinaryMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if empty_policy not in EMPTY_POLICIES:
             raise ValueError(f'empty_policy must be one of {EMPTY_POLICIES}, got {empty_policy!r}')
-        if protocol not in _PROTOCOLS:
-            raise ValueError(f'protocol must be one of {_PROTOCOLS}, got {protocol!r}')
+        if protocol not in PROTOCOLS:
+            raise ValueError(f'protocol must be one of {PROTOCOLS}, got {protocol!r}')
         foreground = tuple(foreground)
         if not foreground or ignore_index in foreground:
             raise ValueError(
@@ -143,7 +159,7 @@ class PerImageBinaryMetric(BaseMetric):
             prepare(csv_path)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Add one entry (paths of image and mask, counts, further scores if any) per sample.
+        """Add one :class:`ImageResult` per sample.
 
         Args:
             data_batch: Not used.
@@ -160,7 +176,7 @@ class PerImageBinaryMetric(BaseMetric):
                 )
             if 'gt_sem_seg' not in sample:
                 raise ValueError(f'{path}: the sample has no mask to score against')
-            self._check_protocol(path, sample)
+            check_protocol(path, sample, self.protocol)
             pred = sample['pred_sem_seg']['data'].squeeze(0)
             target = sample['gt_sem_seg']['data'].squeeze(0)
             if pred.shape != target.shape:
@@ -169,10 +185,12 @@ class PerImageBinaryMetric(BaseMetric):
                     f'{tuple(target.shape)}. Put LoadAnnotations after Resize in the test '
                     'pipeline, with ScoreAtInputSize behind it to score at the input size'
                 )
-            self._check_labels(path, target)
+            classes = (self.dataset_meta or {}).get('classes') or (None, None)
+            check_truth(path, target, len(classes), self.ignore_index)
             counts = confusion_counts(pred, target, self.foreground, self.ignore_index)
-            extra = (self._extra(path, sample, pred, target),) if self.extra.names else ()
-            self.results.append((path, sample.get('seg_map_path', ''), *counts.tolist(), *extra))
+            extra = self._extra(path, sample, pred, target) if self.extra.names else ()
+            mask_path = sample.get('seg_map_path', '')
+            self.results.append(ImageResult(path, mask_path, tuple(counts.tolist()), extra))
 
     def _extra(
         self, path: str, sample: dict, pred: torch.Tensor, target: torch.Tensor
@@ -184,7 +202,8 @@ class PerImageBinaryMetric(BaseMetric):
                     f'{path}: {", ".join(self.extra.map_names)} need probabilities, but the sample '
                     'has labels only (no seg_logits)'
                 )
-            probability = self._probability(path, sample['seg_logits']['data']).numpy()
+            logits = sample['seg_logits']['data']
+            probability = foreground_probability(path, logits, self.foreground).numpy()
             if probability.shape != pred.shape:
                 raise ValueError(
                     f'{path}: seg_logits have the size {probability.shape}, the labels '
@@ -200,57 +219,6 @@ class PerImageBinaryMetric(BaseMetric):
             )
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
-
-    def _probability(self, path: str, seg_logits: torch.Tensor) -> torch.Tensor:
-        """Return the probability of the foreground, shape (H, W)."""
-        scores = seg_logits.detach().cpu().double()
-        if len(scores) == 1:
-            low, high = scores.min().item(), scores.max().item()
-            if not (low >= 0 and high <= 1):
-                raise ValueError(
-                    f'{path}: seg_logits of one channel must hold probabilities in 0..1, as mmseg '
-                    f'stores them, got values from {low:g} to {high:g}'
-                )
-            scores = torch.cat([1 - scores, scores])
-        else:
-            scores = scores.softmax(dim=0)
-        if max(self.foreground) >= len(scores) or min(self.foreground) < 0:
-            raise ValueError(
-                f'{path}: seg_logits tell {len(scores)} classes apart, foreground='
-                f'{self.foreground} names others'
-            )
-        # Adding up rounds to slightly more than 1.
-        return scores[list(self.foreground)].sum(dim=0).clamp(max=1)
-
-    def _check_protocol(self, path: str, sample: dict) -> None:
-        original = tuple(sample['ori_shape'][:2])
-        network = tuple(sample['img_shape'][:2])
-        if self.protocol == 'input_size':
-            if original != network:
-                raise ValueError(
-                    f"{path}: protocol='input_size', but the prediction goes back to "
-                    f'{original} from {network} (height, width). Add ScoreAtInputSize to the '
-                    "test pipeline, or declare protocol='original'"
-                )
-            return
-        # An image that happens to have the input size has the scale factor 1.
-        scale = sample.get('scale_factor')
-        if original == network and scale is not None and not np.allclose(scale, 1.0, atol=1e-6):
-            raise ValueError(
-                f"{path}: protocol='original', but the sample is compared at {network} (height, "
-                f'width) after a resize by {scale}. Remove ScoreAtInputSize from the test '
-                "pipeline, or declare protocol='input_size'"
-            )
-
-    def _check_labels(self, path: str, target: torch.Tensor) -> None:
-        classes = (self.dataset_meta or {}).get('classes') or (None, None)
-        wrong = (target != self.ignore_index) & ((target < 0) | (target >= len(classes)))
-        if wrong.any():
-            values = torch.unique(target[wrong])[:10].tolist()
-            raise ValueError(
-                f'{path}: its mask has the labels {values} beside 0..{len(classes) - 1} and '
-                f'{self.ignore_index} (ignored); is BinarizeMask missing in the test pipeline?'
-            )
 
     def evaluate(self, size: int) -> dict:
         """Gather the counts of all processes and compute the means.
@@ -270,14 +238,15 @@ class PerImageBinaryMetric(BaseMetric):
         """Compute the means over images, and write the CSV file.
 
         Args:
-            results: Entries of :meth:`process`, of all processes.
+            results: Entries of :meth:`process`, of all processes; mmengine hands them on as plain
+                tuples.
 
         Returns:
             dict: The means in percent.
         """
-        unique: dict[tuple, tuple] = {}
-        for image, mask, *entry in results:
-            unique.setdefault((image, mask), tuple(entry))
+        unique: dict[tuple[str, str], ImageResult] = {}
+        for result in map(ImageResult._make, results):
+            unique.setdefault((result.image, result.mask), result)
         names = list(unique)
         if not names:
             raise ValueError('no image was scored')
@@ -287,14 +256,14 @@ class PerImageBinaryMetric(BaseMetric):
                 UserWarning,
                 stacklevel=2,
             )
-        counts = np.array([unique[name][:4] for name in names], dtype=np.int64)
+        counts = np.array([unique[name].counts for name in names], dtype=np.int64)
         scores = {
             name: 100 * values
             for name, values in scores_from_counts(counts, self.empty_policy).items()
         }
         best = None
         if self.extra.names:
-            columns, best = self.extra.columns([unique[name][4] for name in names])
+            columns, best = self.extra.columns([unique[name].extra for name in names])
             scores |= columns
         self.table = table = ScoreTable(names, counts, scores)
         if self.size_groups:

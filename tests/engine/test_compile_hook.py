@@ -1,11 +1,14 @@
 """CompileHook: what it compiles, that values stay, what it refuses."""
 
+import copy
+import pickle
 from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import ROOT
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.model import MMDistributedDataParallel
 from mmengine.structures import PixelData
 from mmseg.registry import HOOKS, MODELS
@@ -45,6 +48,49 @@ def test_training_runs_compiled_without_a_break_and_gives_the_same_losses():
     compiled = model.extract_feat
     hook.before_run(SimpleNamespace(model=model))  # e.g. a test after the training
     assert model.extract_feat is compiled
+
+
+def compiled_model():
+    model = build()
+    HOOKS.build(dict(type='CompileHook', backend='eager')).before_run(SimpleNamespace(model=model))
+    return model
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_is_the_plain_network_with_weights_of_its_own(duplicate):
+    model, images = compiled_model().eval(), torch.ones(1, 3, 32, 48)
+    twin = duplicate(duplicate(model))
+    assert twin.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()  # of the original only
+        expected, actual = build().eval()(images), twin(images)
+    assert torch.equal(actual, expected)
+    assert losses(twin.train()) == losses(build().train())
+    parts = [
+        (twin, 'extract_feat'),
+        (twin.decode_head, 'forward'),
+        (twin.auxiliary_head, 'forward'),
+    ]
+    assert all(getattr(part, name).__self__ is part for part, name in parts)
+    hook = HOOKS.build(dict(type='CompileHook', backend='eager'))
+    hook.before_run(SimpleNamespace(model=twin))
+    assert type(twin.extract_feat) is type(model.extract_feat)
+
+
+def test_the_moving_average_of_mmengine_runs_on_its_own_weights():
+    model, images = compiled_model().eval(), torch.ones(1, 3, 32, 48)
+    hook = EMAHook(momentum=0.5)
+    hook.before_run(SimpleNamespace(model=model))
+    hook.ema_model.update_parameters(model)  # the first time it copies
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(0)
+        hook.ema_model.update_parameters(model)
+        plain = build().eval()
+        for weight in plain.parameters():
+            weight.mul_(0.5)
+        torch.testing.assert_close(hook.ema_model(images), plain(images))
 
 
 def test_it_reaches_the_network_inside_test_time_augmentation():

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import os
+import pickle
 import socket
 from pathlib import Path
 
@@ -123,10 +124,11 @@ def test_foreground_may_be_several_classes() -> None:
 def test_only_counts_are_kept() -> None:
     metric = PerImageBinaryMetric()
     metric.process({}, [sample('a', *maps(0))])
-    ((path, mask_path, *counts),) = metric.results
-    assert (path, mask_path) == ('a', '')
-    assert [type(count) for count in counts] == [int] * 4
-    assert sum(counts) == 77
+    (result,) = metric.results
+    assert (result.image, result.mask, result.extra) == ('a', '', ())
+    assert [type(count) for count in result.counts] == [int] * 4
+    assert sum(result.counts) == 77
+    assert pickle.loads(pickle.dumps(result)) == result  # as it goes from process to process
 
 
 def test_results_are_cleared_between_evaluations() -> None:

@@ -296,12 +296,12 @@ def test_padding_images_count_once_everywhere() -> None:
 def test_numbers_not_maps_are_kept() -> None:
     metric = PerImageBinaryMetric(extra_metrics=('s_measure', 'e_measure_max'))
     metric.process({}, [sample('a', np.zeros((300, 300)), np.ones((300, 300)))])
-    ((*_, (values, curve)),) = metric.results
+    values, curve = metric.results[0].extra
     assert [type(value) for value in values] == [float] * 2
     assert (curve.dtype, curve.shape) == (np.float32, (256,))
     metric = PerImageBinaryMetric(extra_metrics=('s_measure', 'e_measure_mean'))
     metric.process({}, [sample('a', np.zeros((300, 300)), np.ones((300, 300)))])
-    ((*_, (values, curve)),) = metric.results
+    values, curve = metric.results[0].extra
     assert curve is None
 
 

@@ -1,4 +1,4 @@
-"""The network in other ways of running it: hooked, recomputed, channels-last, compiled, bfloat16."""
+"""The network hooked, recomputed, channels-last, compiled and in bfloat16."""
 
 import pytest
 import torch

@@ -19,6 +19,8 @@ from _ablation_report import ROOT, write
 from mmengine.config import Config
 from summarize_runs import read_rows, summarize
 
+from condseg_mmseg.utils.text import first_ten
+
 TRAIN = (sys.executable, str(ROOT / 'tools' / 'train.py'))
 CHOOSES = 'image/mIoU'  # picks the best epoch, as save_best does
 _TAIL = 20  # lines of a failed run's log that are shown
@@ -130,11 +132,9 @@ def check_earlier(run: Run, resume: bool) -> None:
             Config.fromfile(run.config_file).to_dict(), Config.fromstring(run.text, '.py').to_dict()
         )
         if changed:
-            shown = ''.join(f'\n  {line}' for line in changed[:10])
-            more = f'\n  and {len(changed) - 10} more' if len(changed) > 10 else ''
             raise ValueError(
                 f'{run}: {run.folder} holds a run of another config; give another OUT_DIR or '
-                f'LABEL, or remove that folder. What changed:{shown}{more}'
+                f'LABEL, or remove that folder. What changed:{first_ten(changed, lines=True)}'
             )
     if run.work_dir.exists() and not run.done_file.exists() and not resume:
         raise ValueError(

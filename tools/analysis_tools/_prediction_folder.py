@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from condseg_mmseg.datasets.files import FolderIndex, displayed_size, has_image_suffix
+from condseg_mmseg.utils.text import first_ten
 
 MODES = ('auto', 'probability', 'label')
-SHOWN = 10  # problems named in an error
 COLOUR = 32  # channels that differ by more are a picture in colours, not JPEG noise
 NEAR = 32  # distance from 0 or 255 that JPEG noise explains; Kvasir-SEG has none further off
 
@@ -20,9 +20,7 @@ class FolderError(ValueError):
     """Files that do not fit together; the message lists the first ten."""
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
-        shown = ''.join(f'\n  {problem}' for problem in problems[:SHOWN])
-        more = len(problems) - SHOWN
-        super().__init__(what + shown + (f'\n  and {more} more' if more > 0 else ''))
+        super().__init__(what + first_ten(problems, lines=True))
 
 
 @dataclass

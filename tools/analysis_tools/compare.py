@@ -27,11 +27,11 @@ from _report import check_writable, number, table, write_json
 from condseg_mmseg.datasets.files import has_image_suffix
 from condseg_mmseg.evaluation.bootstrap import bootstrap_interval
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES
+from condseg_mmseg.utils.text import first_ten
 
 COUNTS = ('tp', 'fp', 'fn', 'tn')
 NOT_SCORES = ('img_path', *COUNTS, 'size')
 EQUAL = 1e-9  # differences up to this are equal: the files hold every digit
-SHOWN = 10  # names in an error
 
 
 @dataclass
@@ -102,12 +102,7 @@ def _number(text: str, where: str, column: str) -> float:
 def _refuse_twice(path: str, names: list[str], what: str = 'image') -> None:
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise ValueError(f'{path}: the same {what} in several rows: {_few(twice)}')
-
-
-def _few(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ', '.join(names[:SHOWN]) + (f' and {more} more' if more > 0 else '')
+        raise ValueError(f'{path}: the same {what} in several rows: {first_ten(twice)}')
 
 
 def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> tuple[list[tuple[int, int]], dict]:
@@ -148,7 +143,7 @@ def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> tuple[list[tuple[i
         raise ValueError(
             'the files hold different images (--common compares the shared ones):'
             + ''.join(
-                f'\n  only in {run.path}, {len(names)}: {_few(names)}'
+                f'\n  only in {run.path}, {len(names)}: {first_ten(names)}'
                 for run, names in zip((a, b), only, strict=True)
                 if names
             )
@@ -273,7 +268,7 @@ def describe(report: dict) -> str:
     lines.append(f'{report["images"]} images, joined by {report["joined_by"]}')
     for which in 'ab':
         if names := report[f'only_{which}']:
-            lines.append(f'left out, only in {which.upper()}, {len(names)}: {_few(names)}')
+            lines.append(f'left out, only in {which.upper()}, {len(names)}: {first_ten(names)}')
     if report['not_shared']:
         lines.append(f'scores in one file only: {", ".join(report["not_shared"])}')
     rows = []

@@ -7,6 +7,8 @@ from mmengine.model import BaseModule, update_init_info
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from .out_indices import check_out_indices
+
 _INSTALL = 'pip install "condseg-mmseg[lite]"'
 
 
@@ -49,13 +51,7 @@ class EfficientNetLite(BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        indices = tuple(out_indices)
-        if (
-            not indices
-            or list(indices) != sorted(set(indices))
-            or not (0 <= indices[0] and indices[-1] < len(self.CHANNELS))
-        ):
-            raise ValueError(f'out_indices must be ascending numbers from 0 to 4, got {indices}')
+        indices = check_out_indices(out_indices, len(self.CHANNELS) - 1)
         try:
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:

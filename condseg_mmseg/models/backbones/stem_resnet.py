@@ -6,6 +6,8 @@ from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from .out_indices import check_out_indices
+
 
 @MODELS.register_module()
 class StemResNet(ResNet):
@@ -45,16 +47,8 @@ class StemResNet(ResNet):
     ) -> None:
         if num_stages is None:
             num_stages = min(4, max(1, *out_indices)) if out_indices else 3
-        indices = tuple(range(num_stages + 1)) if out_indices is None else tuple(out_indices)
-        if (
-            not indices
-            or list(indices) != sorted(set(indices))
-            or not (0 <= indices[0] and indices[-1] <= num_stages)
-        ):
-            raise ValueError(
-                'out_indices must be ascending numbers from 0 (stem) to '
-                f'num_stages={num_stages}, got {indices}'
-            )
+        every = range(num_stages + 1)
+        indices = check_out_indices(every if out_indices is None else out_indices, num_stages)
         super().__init__(
             depth=depth,
             num_stages=num_stages,

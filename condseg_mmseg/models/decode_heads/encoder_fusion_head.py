@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from ..layers import resize_to
 from ..layers.defaults import BN, RELU
 from ..layers.rewrites import levels_before_resize, rewritten
-from .binary_head import BinaryDecodeHead
+from .multi_level_head import MultiLevelDecodeHead
 
 
 @MODELS.register_module()
-class EncoderFusionHead(BinaryDecodeHead):
+class EncoderFusionHead(MultiLevelDecodeHead):
     """Bring every level to full resolution and mix them in one 1x1 convolution.
 
     Method section 6, "Stage 1"::
@@ -25,7 +25,7 @@ class EncoderFusionHead(BinaryDecodeHead):
         x3 -> up -> 1x1 CBR --+
         x4 -> up -> 1x1 CBR --+
 
-    On a CPU the 1x1 convolutions run before the up-sampling, with which they commute, at 1/4 (stride
+    On a CPU the 1x1 convolutions run before the up-sampling, with which they commute: 1/4 (stride
     2) to 1/256 (stride 16) of the multiplications (:mod:`..layers.rewrites`).
 
     Args:
@@ -34,14 +34,14 @@ class EncoderFusionHead(BinaryDecodeHead):
         channels: Width of each level. Default 64.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
-        **kwargs: The other arguments of :class:`BinaryDecodeHead`, which also gives the loss.
+        **kwargs: The other arguments of :class:`MultiLevelDecodeHead`, which also gives the loss.
 
     Shapes:
         inputs (N, in_channels[i], H_i, W_i); logits (N, out_channels, final_upsample * H_1,
         final_upsample * W_1). ``loss`` and ``predict`` resize them to the label and to the image.
 
     Raises:
-        ValueError: What :class:`BinaryDecodeHead` refuses.
+        ValueError: What :class:`MultiLevelDecodeHead` refuses.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class SIDHead(BaseModule):
         channels: Widths of each branch, one x2 up-sampling between two of them. Default
             ``(256, 256, 128, 64, 64)`` (stride 16; the PVT variant has ``(128, 128, 128, 64, 64,
             32)``).
-        num_classes: Classes with the background. Default 2.
+        num_classes: Classes with the background, 2 or more. Default 2.
         foreground_classes: Class indices whose union is the foreground. Default None, every class
             but 0.
         ignore_index: Label that counts nowhere. Default 255.
@@ -111,6 +111,10 @@ class SIDHead(BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if num_classes < 2:
+            raise ValueError(
+                f'num_classes counts the background and is 2 or more, got {num_classes}'
+            )
         foreground = tuple(
             range(1, num_classes) if foreground_classes is None else foreground_classes
         )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..layers import ChannelGate, SpatialGate, recompute, resize_to
 from ..layers.defaults import BN, RELU
 from ..layers.rewrites import merge_before_resize, rewritten
-from .binary_head import BinaryDecodeHead
+from .multi_level_head import MultiLevelDecodeHead
 
 
 class SizeAwareBlock(BaseModule):
@@ -70,7 +70,7 @@ class SizeAwareBlock(BaseModule):
 
 
 @MODELS.register_module()
-class SizeAwareDecodeHead(BinaryDecodeHead):
+class SizeAwareDecodeHead(MultiLevelDecodeHead):
     """Decode four levels by pairs, one pair for each object size.
 
     Paper, section "Size-Aware Decoder"::
@@ -89,14 +89,14 @@ class SizeAwareDecodeHead(BinaryDecodeHead):
             (docs/performance.md). Default False.
         norm_cfg: Normalisation. Default BN.
         act_cfg: Activation. Default ReLU.
-        **kwargs: The other arguments of :class:`BinaryDecodeHead`, which also gives the loss.
+        **kwargs: The other arguments of :class:`MultiLevelDecodeHead`, which also gives the loss.
 
     Shapes:
         inputs (N, in_channels[i], H_i, W_i); logits (N, out_channels, final_upsample * H_1,
         final_upsample * W_1). ``loss`` and ``predict`` resize them to the label and to the image.
 
     Raises:
-        ValueError: Not four levels, or what :class:`BinaryDecodeHead` refuses.
+        ValueError: Not four levels, or what :class:`MultiLevelDecodeHead` refuses.
     """
 
     def __init__(

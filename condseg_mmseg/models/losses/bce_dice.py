@@ -25,7 +25,8 @@ class BCEDiceLoss(nn.Module):
         seg_logits (N, 1 or K, H, W), seg_label (N, H, W); result a scalar.
 
     Raises:
-        ValueError: ``double_sigmoid`` without ``use_sigmoid``, or logits of another channel count.
+        ValueError: ``double_sigmoid`` without ``use_sigmoid``, logits of another channel count, or
+            soft labels where there is more than one logit map.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class BCEDiceLoss(nn.Module):
 
         Args:
             seg_logits: (N, 1, H, W) with ``use_sigmoid``, else (N, K, H, W).
-            seg_label: 0/1 or class indices, or ``ignore_index``, (N, H, W).
+            seg_label: 0/1 (with one logit map also soft, in [0, 1]) or class indices, or
+                ``ignore_index``, (N, H, W).
             weight: Weight per pixel, (N, H, W). Default None.
             ignore_index: Label that counts nowhere. Default 255.
             **kwargs: Unused; mmseg's signature.
@@ -70,6 +72,12 @@ class BCEDiceLoss(nn.Module):
             raise ValueError(
                 f'BCEDiceLoss(use_sigmoid={self.use_sigmoid}) got logits of '
                 f'{seg_logits.shape[1]} channel(s): use_sigmoid=True is for one, False for more'
+            )
+        if not one and seg_label.is_floating_point():
+            raise ValueError(
+                f'soft labels ({seg_label.dtype}) need one logit map, got {seg_logits.shape[1]}: '
+                'set out_channels=1 of the head and use_sigmoid=True here, or use BinarizeMask and '
+                'PackSegInputs in place of SoftMask and PackSoftSegInputs'
             )
         if not one:
             loss = ce_dice(seg_logits, seg_label, ignore_index, weight, self.smooth)

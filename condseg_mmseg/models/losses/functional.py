@@ -19,21 +19,25 @@ def _full(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def check_labels(label: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
+def check_labels(
+    label: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX, logit_maps: int = 1
+) -> None:
     """Refuse labels that are neither a class nor soft (floating, in [0, 1]) nor ignored.
 
     Args:
         label: Class indices or, for two classes, shares of foreground; any shape.
         num_classes: Classes with the background.
         ignore_index: Label that counts nowhere. Default 255.
+        logit_maps: Channels of the logits, of which soft labels need one. Default 1.
 
     Raises:
         ValueError: Naming the values found.
     """
-    if label.is_floating_point() and num_classes != 2:
+    if label.is_floating_point() and (num_classes, logit_maps) != (2, 1):
         raise ValueError(
-            f'soft labels ({label.dtype}) need two classes, got num_classes={num_classes}: use '
-            'BinarizeMask and PackSegInputs in place of SoftMask and PackSoftSegInputs'
+            f'soft labels ({label.dtype}) need two classes and one logit map, got num_classes='
+            f'{num_classes} and {logit_maps} map(s): set out_channels=1, or use BinarizeMask and '
+            'PackSegInputs in place of SoftMask and PackSoftSegInputs'
         )
     if torch.compiler.is_compiling():
         return
@@ -253,8 +257,8 @@ def area_weight(
         reduction: 'sum' over the batch of each image's share of valid pixels (released code: it
             depends on the batch size) or their 'mean' over images that have any. Default 'sum'.
         detach: Whether beta carries no gradient. Default True.
-        max_weight: Upper bound of beta, reached by raising small areas. Default 10; None for no
-            bound.
+        max_weight: Upper bound of beta, reached by raising small areas. Default 10; None: areas
+            are raised to 1e-6 only, so that an empty prediction weighs 1e6.
 
     Returns:
         Scalar.
@@ -267,7 +271,7 @@ def area_weight(
         area = area / (count > 0).sum().clamp(min=1)
     if detach:
         area = area.detach()
-    floor = 1e-12 if max_weight is None else math.atanh(1 / max_weight)
+    floor = 1e-6 if max_weight is None else math.atanh(1 / max_weight)
     return 1 / torch.tanh(area.clamp(min=floor))
 
 

@@ -21,7 +21,8 @@ class SIDLoss(nn.Module):
         comp_softmax: A softmax over the three probabilities before their overlap. Default False.
         area: 'sum' or 'mean' over the batch of each image's predicted share. Default 'sum'.
         detach_beta: Whether the betas carry no gradient. Default True.
-        max_beta: Upper bound of the betas, > 1. Default 10; None for no bound.
+        max_beta: Upper bound of the betas, > 1. Default 10; None: no bound but that of an area of
+            1e-6, 1e6, which an empty prediction reaches.
         smooth: Of the Dice terms. Default 1.
         loss_weight: Factor on all three terms. Default 1.
 
@@ -45,7 +46,7 @@ class SIDLoss(nn.Module):
         super().__init__()
         if area not in ('sum', 'mean'):
             raise ValueError(f"area must be 'sum' or 'mean', got {area!r}")
-        if max_beta is not None and max_beta <= 1:
+        if max_beta is not None and not max_beta > 1:
             raise ValueError(
                 f'max_beta must be > 1 (1 / tanh never is less) or None, got {max_beta}'
             )
@@ -73,7 +74,8 @@ class SIDLoss(nn.Module):
             bg: Background logits, (N, 1, H, W).
             uc: Uncertainty logits, (N, 1, H, W).
             label: 1, 0 or ``ignore_index``, (N, H, W).
-            background: Target of bg, 1, 0 or ``ignore_index``, (N, H, W). Default None, 1 - label.
+            background: Target of bg, 1, 0 or ``ignore_index``, (N, H, W); pixels ignored in
+                ``label`` are ignored here too. Default None, 1 - label.
             ignore_index: Label that counts nowhere. Default 255.
 
         Returns:
@@ -89,7 +91,8 @@ class SIDLoss(nn.Module):
         loss_fg = beta_fg * bce_dice(fg, target, valid, *form)
         opposite, counted = 1 - target, valid
         if background is not None:
-            opposite, counted = binary_target(background, ignore_index)
+            opposite, known = binary_target(background, ignore_index)
+            counted = valid * known
         loss_bg = beta_bg * bce_dice(bg, opposite, counted, *form)
         loss_comp = complementary(p_fg, p_bg, p_uc, valid, self.comp_softmax)
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,11 +11,10 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor
 
 from ..layers import resize_to
-
-MEMORY_FORMATS = ('contiguous_format', 'channels_last')
 
 # of mmseg: what their loss reads is more than the one map that they predict
 _SEVERAL_MAPS = ('EncHead', 'DDRHead', 'PIDHead')
@@ -31,26 +31,32 @@ class ValLossEncoderDecoder(EncoderDecoder):
     schedules of all of them agree; each must have the same number of batches, as with mmengine's
     samplers by default. Testing and inference are mmseg's own.
 
+    The loss is that of the logits which ``predict``, also a subclass's, hands to
+    ``postprocess_result``, at the size that they have there.
+
     Args:
         *args: Those of :class:`mmseg.models.EncoderDecoder`.
-        memory_format: How the convolutions' weights lie in memory, and with them, whatever the
-            format of the input, all maps: 'contiguous_format' or 'channels_last', which PyTorch's
-            convolutions were faster with on the CPUs we measured; GPUs were not. Values agree but
-            for rounding. Default 'channels_last'.
         **kwargs: Those of :class:`mmseg.models.EncoderDecoder`.
 
     Shapes:
         as there; logits are compared with ``gt_sem_seg`` (1, H, W) of each sample at its own size.
 
     Raises:
-        ValueError: A decode head whose loss needs more than the map it predicts, or an unknown
-            ``memory_format``.
+        ValueError: A decode head whose loss needs more than the map it predicts, or
+            ``memory_format='channels_last'``, which older configs name (:class:`ChannelsLastHook`).
+        TypeError: In validation, a ``predict`` that hands another number of logit maps than of
+            samples to ``postprocess_result``.
     """
 
-    def __init__(self, *args: Any, memory_format: str = 'channels_last', **kwargs: Any) -> None:
-        if memory_format not in MEMORY_FORMATS:
+    _logits: list[Tensor] | None = None  # one map a sample, in a validation with truths only
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # config files that older versions wrote name it; the contiguous format is torch's own
+        layout = kwargs.pop('memory_format', 'contiguous_format')
+        if layout != 'contiguous_format':
             raise ValueError(
-                f'memory_format must be one of {MEMORY_FORMATS}, got {memory_format!r}'
+                f'memory_format={layout!r} is no argument of the model any more: leave it out, and '
+                "set default_hooks=dict(channels_last=dict(type='ChannelsLastHook'))"
             )
         super().__init__(*args, **kwargs)
         names = {base.__name__ for base in type(self.decode_head).__mro__}
@@ -60,8 +66,6 @@ class ValLossEncoderDecoder(EncoderDecoder):
                 "and so no val_loss: use type='EncoderDecoder', and a schedule that watches a "
                 "score (param_scheduler with monitor='image/mIoU', rule='greater')"
             )
-        # before anything wraps the model or reads its weights; loading them keeps the format
-        self.to(memory_format=getattr(torch, memory_format))
 
     def val_step(self, data: dict) -> list:
         """Predict a batch, and append its loss where all its samples have a truth.
@@ -70,18 +74,37 @@ class ValLossEncoderDecoder(EncoderDecoder):
             data: A batch of the validation dataloader: ``inputs`` and ``data_samples``.
 
         Returns:
-            The predicted ``SegDataSample``s and, last, ``BaseDataElement(loss={name: scalar})``,
-            which mmengine's loop takes off again.
+            What ``predict`` returns and, last, ``BaseDataElement(loss={name: scalar})``, which
+            mmengine's loop takes off again.
         """
         data = self.data_preprocessor(data, False)
-        inputs, samples = data['inputs'], data['data_samples']
-        logits = self.inference(inputs, [sample.metainfo for sample in samples])
-        labelled = all('gt_sem_seg' in sample for sample in samples)
-        loss = self._validation_loss(logits, samples) if labelled else None
-        results = self.postprocess_result(logits, samples)
-        return results if loss is None else [*results, BaseDataElement(loss=loss)]
+        samples = data['data_samples']
+        if not all('gt_sem_seg' in sample for sample in samples):
+            return self._run_forward(data, mode='predict')
+        logits: list[Tensor] = []
+        self._logits = logits
+        try:
+            results = self._run_forward(data, mode='predict')
+        finally:
+            self._logits = None
+        if len(logits) != len(samples):
+            raise TypeError(
+                f'{type(self).__name__}.predict handed {len(logits)} logit maps to '
+                f'postprocess_result for {len(samples)} samples, and val_loss needs one for each: '
+                'call self.postprocess_result(logits, data_samples) in it, or use a type without '
+                "val_loss (type='EncoderDecoder')"
+            )
+        return [*results, BaseDataElement(loss=self._validation_loss(logits, samples))]
 
-    def _validation_loss(self, logits: Tensor, samples: list[SegDataSample]) -> dict[str, Tensor]:
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: OptSampleList = None
+    ) -> SampleList:
+        """As in mmseg's ``BaseSegmentor``; ``val_step`` reads the logits here."""
+        if self._logits is not None:
+            self._logits.extend(seg_logits)
+        return super().postprocess_result(seg_logits, data_samples)
+
+    def _validation_loss(self, logits: Sequence[Tensor], samples: SampleList) -> dict[str, Tensor]:
         """Losses of the decode head, of the whole batch if its labels have one size."""
         maps, labels = [], []
         for image, sample in zip(logits, samples, strict=True):

@@ -1,7 +1,6 @@
 # Switches of the released code: BGR / 255, sigmoid twice, softmax in L_comp, unbounded betas.
 _base_ = ['./condseg_r50.py']
 model = dict(
-    memory_format='contiguous_format',  # rounds like the released code (docs/differences.md)
     data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0], bgr_to_rgb=False),
     decode_head=dict(loss_decode=dict(double_sigmoid=True)),
     auxiliary_head=dict(

@@ -2,7 +2,6 @@
 # blur 7 high and 1 wide, colour functions on BGR.
 _base_ = ['./condseg_stage1_r50.py']
 model = dict(
-    memory_format='contiguous_format',  # rounds like the released code (docs/differences.md)
     data_preprocessor=dict(
         mean=[0.0, 0.0, 0.0],
         std=[255.0, 255.0, 255.0],

@@ -1,5 +1,7 @@
 """ResNet with its stem: maps, weights, modes."""
 
+import re
+
 import pytest
 import torch
 from mmseg.models.backbones import ResNet
@@ -44,9 +46,10 @@ def test_train_returns_self_and_keeps_frozen_stages_in_eval():
     assert net.layer2[0].norm1.training
 
 
-@pytest.mark.parametrize('indices', [(), (1, 0), (0, 5), (-1,)])
+@pytest.mark.parametrize('indices', [(), (1, 0), (1, 1), (0, 5), (-1,)])
 def test_wrong_out_indices_are_named(indices):
-    with pytest.raises(ValueError, match='out_indices must be ascending'):
+    message = rf'out_indices must be ascending numbers from 0 to \d, got {re.escape(str(indices))}'
+    with pytest.raises(ValueError, match=message):
         StemResNet(18, out_indices=indices)
 
 

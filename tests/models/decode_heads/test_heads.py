@@ -139,6 +139,8 @@ def test_sid_head_says_what_is_missing():
         SIDHead(8, (4,), num_classes=2, foreground_classes=(2,))
     with pytest.raises(ValueError, match=r'foreground_classes .* got \(\)'):
         SIDHead(8, (4,), foreground_classes=())
+    with pytest.raises(ValueError, match=r'num_classes counts the background.*got 1'):
+        SIDHead(8, (4,), num_classes=1, foreground_classes=(0,))
 
 
 def test_stored_background_is_the_target_of_bg():
@@ -180,7 +182,7 @@ def test_a_training_step_with_soft_labels_by_hand():
     label[:, :, 28:, 20:] = 255
     valid = (label != 255).numpy()
     background = torch.where(label == 255, 255, 1 - label).flip(-1)
-    kept = (background != 255).numpy()
+    kept = valid & (background != 255).numpy()  # ignored in one of them
     batch = samples(label)
     for sample, mask in zip(batch, background, strict=True):
         sample.set_metainfo({'background_mask': mask[0].numpy()})
@@ -222,8 +224,15 @@ def test_soft_labels_the_heads_refuse():
     for module in (head(), SIDHead(8, (4,))):
         with pytest.raises(ValueError, match=r'or be 255 .* got also \[128.0\]: put SoftMask'):
             module.loss(x, samples(grey), {})
-    with pytest.raises(ValueError, match='need two classes, got num_classes=3'):
+    with pytest.raises(ValueError, match=r'need two classes .* got num_classes=3 and'):
         head(num_classes=3).loss(x, samples(grey / 255), {})
+    for loss in (dict(type='BCEDiceLoss', use_sigmoid=False), dict(type='CrossEntropyLoss')):
+        two = head(out_channels=2, loss_decode=loss)
+        with pytest.raises(
+            ValueError,
+            match=r'need two classes and one logit map, got .* 2 map.*set out_channels=1',
+        ):
+            two.loss(x, samples(grey / 255), {})
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,9 @@ def test_half_precision_is_computed_in_float32():
 
 
 def test_wrong_options_and_shapes_are_named():
-    with pytest.raises(ValueError, match=r'threshold is on a probability, .* got 1'):
-        ConsistencyLoss(threshold=1)
+    for wrong in (1, 0, -0.5, math.nan):
+        with pytest.raises(ValueError, match=rf'threshold is on a probability, .* got {wrong}'):
+            ConsistencyLoss(threshold=wrong)
     with pytest.raises(ValueError, match=r'got \(1, 2, 3, 3\) and \(1, 2, 3, 3\)'):
         ConsistencyLoss()(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3))
     with pytest.raises(ValueError, match=r'got \(1, 1, 3, 3\) and \(1, 1, 6, 6\)'):

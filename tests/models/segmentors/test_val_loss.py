@@ -24,12 +24,31 @@ class FirstChannels(nn.Module):
         return tuple(nn.functional.avg_pool2d(x, 2**i) for i in range(1, 5))
 
 
-@pytest.fixture
-def model():
+@MODELS.register_module()
+class Doubtful(val_loss.ValLossEncoderDecoder):
+    """Predicts with half the logits, one image at a time."""
+
+    def predict(self, inputs, data_samples=None):
+        logits = self.inference(inputs, [sample.metainfo for sample in data_samples]) / 2
+        return [
+            self.postprocess_result(one[None], [sample])[0]
+            for one, sample in zip(logits, data_samples, strict=True)
+        ]
+
+
+@MODELS.register_module()
+class Hasty(val_loss.ValLossEncoderDecoder):
+    """Predicts without the network."""
+
+    def predict(self, inputs, data_samples=None):
+        return data_samples
+
+
+def build(kind='ValLossEncoderDecoder', **options):
     torch.manual_seed(3)
     return MODELS.build(
         dict(
-            type='ValLossEncoderDecoder',
+            type=kind,
             data_preprocessor=dict(
                 type='SegDataPreProcessor', mean=[0.0] * 3, std=[255.0] * 3,
                 test_cfg=dict(size_divisor=16),
@@ -40,8 +59,14 @@ def model():
             ),
             train_cfg=dict(),
             test_cfg=ConfigDict(mode='whole'),
+            **options,
         )
     ).eval()  # fmt: skip
+
+
+@pytest.fixture
+def model():
+    return build()
 
 
 def batch(*sizes: tuple[int, int], labelled: bool = True) -> dict:
@@ -58,13 +83,13 @@ def batch(*sizes: tuple[int, int], labelled: bool = True) -> dict:
     return dict(inputs=inputs, data_samples=samples)
 
 
-def by_hand(model, data) -> Tensor:
+def by_hand(model, data, factor=1) -> Tensor:
     """BCE + Dice of the whole batch, on the part of the logits that is no padding."""
     image = torch.stack([x.float() / 255 for x in data['inputs']])
     height, width = image.shape[-2:]
     image = nn.functional.pad(image, (0, -width % 16, 0, -height % 16))
     with torch.no_grad():
-        logits = model.decode_head(model.extract_feat(image))[..., :height, :width]
+        logits = factor * model.decode_head(model.extract_feat(image))[..., :height, :width]
     label = torch.stack([sample.gt_sem_seg.data for sample in data['data_samples']])
     valid = (label != 255).float()
     return bce_dice(logits, (label == 1).float(), valid)
@@ -115,6 +140,41 @@ def test_without_truth_there_is_no_loss_and_testing_is_mmsegs(model):
     outputs = model.val_step(batch((32, 32), labelled=False))
     assert [type(x) for x in outputs] == [SegDataSample]
     assert [type(x) for x in model.test_step(batch((32, 32)))] == [SegDataSample]
+
+
+def test_the_loss_is_that_of_what_a_subclass_predicts():
+    model, size, calls = build('Doubtful'), (33, 47), []
+    model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    outputs, metrics = validate(model, batch(size, size))
+    assert len(calls) == 1
+    expected = float(by_hand(model, batch(size, size), 0.5))
+    assert metrics['val_loss'] == pytest.approx(expected, rel=1e-5)
+    assert metrics['val_loss'] != pytest.approx(float(by_hand(model, batch(size, size))), rel=1e-3)
+    for validated, tested in zip(outputs, model.test_step(batch(size, size)), strict=True):
+        assert torch.equal(validated.seg_logits.data, tested.seg_logits.data)
+    logits = torch.logit(outputs[0].seg_logits.data.double())
+    plain = torch.logit(build().test_step(batch(size, size))[0].seg_logits.data.double())
+    torch.testing.assert_close(logits, plain / 2, rtol=1e-3, atol=1e-4)
+
+
+def test_a_prediction_without_logits_is_told_and_the_next_one_starts_anew():
+    model = build('Hasty')
+    message = r'Hasty.predict handed 0 logit maps to postprocess_result for 2 samples'
+    with pytest.raises(TypeError, match=message):
+        model.val_step(batch((32, 32), (32, 32)))
+    assert len(model.val_step(batch((32, 32), labelled=False))) == 1
+    model.inference = None  # an error in the middle of a prediction
+    model.predict = val_loss.ValLossEncoderDecoder.predict.__get__(model)
+    with pytest.raises(TypeError, match='not callable'):
+        model.val_step(batch((32, 32)))
+    del model.inference
+    assert len(model.val_step(batch((32, 32)))) == 2
+
+
+def test_old_configs_load_or_name_the_hook():
+    assert build(memory_format='contiguous_format').decode_head.fuse.conv.weight.is_contiguous()
+    with pytest.raises(ValueError, match=r"memory_format='channels_last' .*'ChannelsLastHook'"):
+        build(memory_format='channels_last')
 
 
 def test_a_plateau_of_the_validation_loss_lowers_the_rate():

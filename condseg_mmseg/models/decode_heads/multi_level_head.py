@@ -1,10 +1,11 @@
-"""What our decode heads share: defaults for one foreground, what they refuse, their loss."""
+"""What our decode heads share: several levels in, defaults, what they refuse, their loss."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import DiceLoss, accuracy
+from mmseg.structures.sampler import OHEMPixelSampler
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
@@ -14,8 +15,8 @@ from ..losses import BCEDiceLoss
 from ..losses.functional import binary_dice, check_labels
 
 
-class BinaryDecodeHead(BaseDecodeHead):
-    """Base of decode heads that read several levels and give one logit map for two classes.
+class MultiLevelDecodeHead(BaseDecodeHead):
+    """Base of decode heads that read several levels and give one logit map, or one a class.
 
     With ``num_classes=2`` there is one logit map and a sigmoid (``out_channels=1`` and, where mmseg
     would take 0.3, ``threshold=0.5``); with more classes one map a class and a softmax.
@@ -29,9 +30,10 @@ class BinaryDecodeHead(BaseDecodeHead):
         channels: Width of the head.
         final_upsample: Size of the logits over that of the finest level: 2 where it has stride 2,
             4 for stride 4 (PVT). Default 2.
-        num_classes: Classes with the background. Default 2.
+        num_classes: Classes with the background, 2 or more. Default 2.
         out_channels: Logit maps. Default None: 1 for two classes, else ``num_classes``.
-        threshold: On the sigmoid for one channel. Default None: 0.5 for one channel.
+        threshold: On the sigmoid for one channel, between 0 and 1. Default None: 0.5 for one
+            channel.
         in_index: Which of the inputs are the levels. Default None: the first ones, in order.
         dropout_ratio: Before the last convolution. Default 0.
         loss_decode: Loss or losses. Default ``BCEDiceLoss``, named ``loss_mask``.
@@ -44,9 +46,13 @@ class BinaryDecodeHead(BaseDecodeHead):
         **kwargs: The other arguments of mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ValueError: ``in_channels`` and ``in_index`` differ in length, mmseg's ``DiceLoss`` behind
-            one channel (it is inverted there: a perfect prediction costs 0.9999), or a label
-            outside the classes and 255.
+        ValueError: ``in_channels`` and ``in_index`` differ in length; ``num_classes``,
+            ``out_channels`` or ``threshold`` outside what is said above; mmseg's ``DiceLoss`` after
+            one channel (it is inverted there: a perfect prediction costs 0.9999);
+            ``OHEMPixelSampler`` with ``thresh`` after one channel (it takes a softmax over the
+            channels), or without it where every loss is a ``BCEDiceLoss`` (it sorts the losses of
+            the pixels); and, in ``loss``, a label outside the classes and 255, or soft labels with
+            more than one logit map.
     """
 
     def __init__(
@@ -78,10 +84,18 @@ class BinaryDecodeHead(BaseDecodeHead):
                 f'in_index must have one entry for each of in_channels={in_channels}, '
                 f'got {in_index}'
             )
+        if num_classes < 2:
+            raise ValueError(
+                f'num_classes counts the background and is 2 or more, got num_classes={num_classes}'
+            )
         if out_channels is None:
             out_channels = 1 if num_classes == 2 else num_classes
+        if out_channels == 1 and num_classes != 2:
+            raise ValueError(f'out_channels=1 needs num_classes=2, got {num_classes}')
         if out_channels == 1 and threshold is None:
             threshold = 0.5
+        if threshold is not None and not 0 < threshold < 1:
+            raise ValueError(f'threshold is on a probability, between 0 and 1, got {threshold}')
         if loss_decode is None:
             loss_decode = {'type': 'mmseg.BCEDiceLoss', 'use_sigmoid': out_channels == 1}
         super().__init__(
@@ -111,7 +125,23 @@ class BinaryDecodeHead(BaseDecodeHead):
                     f'out_channels={out_channels} needs '
                     f'BCEDiceLoss(use_sigmoid={out_channels == 1})'
                 )
+        if isinstance(self.sampler, OHEMPixelSampler):
+            self._check_sampler(self.sampler.thresh)
         self.final_upsample = final_upsample
+
+    def _check_sampler(self, thresh: float | None) -> None:
+        if thresh is not None and self.out_channels == 1:
+            raise ValueError(
+                f'OHEMPixelSampler(thresh={thresh}) takes a softmax over the channels and cannot '
+                'work on one: leave thresh out and use a loss of each pixel '
+                "(loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)), or set "
+                'out_channels=2'
+            )
+        if thresh is None and all(isinstance(m, BCEDiceLoss) for m in self._losses()):
+            raise ValueError(
+                'OHEMPixelSampler without thresh sorts the loss of each pixel, and BCEDiceLoss is '
+                'one number for the batch: use CrossEntropyLoss, or both in a list'
+            )
 
     def _losses(self) -> list[nn.Module]:
         many = isinstance(self.loss_decode, nn.ModuleList)
@@ -127,13 +157,14 @@ class BinaryDecodeHead(BaseDecodeHead):
 
         Args:
             seg_logits: (N, out_channels, h, w).
-            batch_data_samples: Samples with ``gt_sem_seg`` (1, H, W): class indices, 255 ignored.
+            batch_data_samples: Samples with ``gt_sem_seg`` (1, H, W): class indices or, for one
+                logit map, floating values in [0, 1]; 255 ignored.
 
         Returns:
             Name -> loss (scalar), plus detached figures whose name does not contain 'loss'.
         """
         label = self._stack_batch_gt(batch_data_samples)  # (N, 1, H, W)
-        check_labels(label, self.num_classes, self.ignore_index)
+        check_labels(label, self.num_classes, self.ignore_index, self.out_channels)
         seg_logits = resize_to(seg_logits, label.shape[-2:], self.align_corners)
         weight = None if self.sampler is None else self.sampler.sample(seg_logits, label)
         label = label.squeeze(1)
