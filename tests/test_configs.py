@@ -227,7 +227,6 @@ def test_stage_and_preset_choose_pipelines_and_scores(name):
     cfg, said = load(name), named(name)
     stage1, official = bool(said['stage1']), said['preset'] == 'official'
     train = ('official_' if official else '') + ('stage1_' if stage1 else '') + 'train_pipeline'
-    test = 'official_test_pipeline' if official else 'test_pipeline'
     size = int(said['width']), int(said['height'])
 
     def at_size(node):  # the ablation of windows resizes what its base has
@@ -236,9 +235,9 @@ def test_stage_and_preset_choose_pipelines_and_scores(name):
             return {key: at_size(value) for key, value in node.items()} | changed
         return [at_size(item) for item in node] if isinstance(node, list) else node
 
-    for loader, expected in (('train', train), ('val', test), ('test', test)):
+    for loader, expected in (('train', train), ('val', 'test_pipeline'), ('test', 'test_pipeline')):
         assert cfg[f'{loader}_dataloader'].dataset.pipeline == at_size(cfg[expected]), loader
-    assert cfg.tta_pipeline == at_size(cfg['official_tta_pipeline' if official else 'tta_pipeline'])
+    assert cfg.tta_pipeline == at_size(cfg['tta_pipeline'])
     policies = [e[0].get('empty_policy', 'strict') for e in (cfg.val_evaluator, cfg.test_evaluator)]
     assert policies == ['official' if official else 'strict'] * 2
     rotation = next(t for t in cfg.train_dataloader.dataset.pipeline if 'Rotate' in t.type)

@@ -60,7 +60,7 @@ def pair(tmp_path):
 def run(pipeline, pair):
     """One sample and its mask (H, W)."""
     info = dict(img_path=str(pair[0]), seg_map_path=str(pair[1]), seg_fields=[])
-    pipeline = [t if t['type'] != 'Resize' else dict(t, scale=(64, 48)) for t in pipeline]
+    pipeline = [dict(t, scale=(64, 48)) if 'scale' in t else t for t in pipeline]
     sample = Compose(pipeline)(info | dict(reduce_zero_label=False, label_map=None))['data_samples']
     return sample, sample.gt_sem_seg.data[0].numpy()
 
@@ -228,42 +228,32 @@ def test_h_order_of_attention():
             torch.testing.assert_close(a, b)
 
 
-# Row i: masks in training, and for scores.
+# Row i: masks in training.
 @pytest.mark.parametrize('soft', [False, True])
 def test_i_masks_in_training(pair, soft):
     cfg = default(STAGE2)
     if soft:
         swap = dict(
-            BinarizeMask=dict(type='SoftMask'),
-            Resize=dict(cfg.resize, type='ResizeWithSoftMask'),
-            PackSegInputs=dict(type='PackSoftSegInputs'),
+            BinarizeMask=dict(type='SoftMask'), PackSegInputs=dict(type='PackSoftSegInputs')
         )
         pipeline = [swap.get(t['type'], t) for t in cfg.train_pipeline]
         cfg = default(STAGE2, train_dataloader__dataset__pipeline=pipeline)
-    pipeline = [
-        dict(t, scale=(64, 48)) if 'Resize' in t['type'] else t
-        for t in only(cfg.train_dataloader.dataset.pipeline)
-    ]
-    _, mask = run(pipeline, pair)
+    _, mask = run(only(cfg.train_dataloader.dataset.pipeline), pair)
+    expected = cv2.resize(blob(), (64, 48)) / 255
     if soft:
-        expected = cv2.resize(blob(), (64, 48)) / 255
         assert np.abs(mask - expected).max() < 1.5 / 255
         assert ((mask > 0.1) & (mask < 0.9)).sum() > 50
     else:
-        assert np.array_equal(mask, cv2.resize(blob() // 255, (64, 48), interpolation=0))
+        assert np.array_equal(mask, expected > 0.5)
+        assert not np.array_equal(mask, cv2.resize(blob() // 255, (64, 48), interpolation=0))
 
 
-@pytest.mark.parametrize('bilinear', [False, True])
-def test_i_masks_for_scores(pair, bilinear):
-    cfg = default(STAGE2)
-    if bilinear:
-        # the third transform of the test pipeline, as --cfg-options reaches it
-        cfg = default(STAGE2, test_dataloader__dataset__pipeline__3__mask_interpolation='bilinear')
+# No switch: the masks for scores are the published ones, 8-bit and cut after the resize.
+@pytest.mark.parametrize('preset', ['', '_official'])
+def test_masks_for_scores(pair, preset):
+    cfg = default(STAGE2.replace('_r50', f'_r50{preset}'))
     _, mask = run(cfg.test_dataloader.dataset.pipeline, pair)
-    near = cv2.resize(blob() // 255, (64, 48), interpolation=0)
-    soft = cv2.resize(blob(), (64, 48)) > 127
-    assert (near != soft).any()
-    assert np.array_equal(mask, soft if bilinear else near)
+    assert np.array_equal(mask, cv2.resize(blob(), (64, 48)) / 255 > 0.5)
 
 
 def test_empty_masks_in_scores():

@@ -4,7 +4,8 @@ from .background_mask import KeepBackgroundMask
 from .binary_medical import BinaryMedicalDataset, DatasetFilesError
 from .cache import CacheTransforms
 from .native_augmentation import RandomRotateReflect
-from .soft_mask import PackSoftSegInputs, ResizeWithSoftMask, SoftMask
+from .resize_with_mask import ResizeWithMask, ResizeWithSoftMask
+from .soft_mask import PackSoftSegInputs, SoftMask
 from .transforms import BinarizeMask, ScoreAtInputSize
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     'KeepBackgroundMask',
     'PackSoftSegInputs',
     'RandomRotateReflect',
+    'ResizeWithMask',
     'ResizeWithSoftMask',
     'ScoreAtInputSize',
     'SoftMask',

@@ -6,6 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from .mask_resize import complement
 from .mask_values import IGNORE
 from .transforms import sample_name
 
@@ -16,8 +17,8 @@ class KeepBackgroundMask(BaseTransform):
 
     The released code leaves the background mask out of its geometric augmentation, so that it is
     misplaced wherever the image is turned or flipped. Put this behind ``BinarizeMask`` or
-    ``SoftMask`` and before the augmentation; then either ``Resize`` before it, or
-    ``ResizeWithSoftMask`` anywhere behind it, which resizes the stored mask too. The stored mask
+    ``SoftMask`` and before the augmentation; ``ResizeWithMask`` may come before or after it, and
+    resizes the stored mask too. The stored mask
     travels as ``background_mask`` in the ``meta_keys`` of ``PackSegInputs`` (``PackSoftSegInputs``
     packs it unasked), and ``SIDHead(background_target='stored')`` reads it. A defect on purpose:
     only the preset ``official`` does it.
@@ -41,6 +42,5 @@ class KeepBackgroundMask(BaseTransform):
                 f'{sample_name(results)}: the mask is not 0/1 yet, put BinarizeMask or SoftMask '
                 'before KeepBackgroundMask'
             )
-        background = np.where(ignored, mask, 1 - mask)
-        results['background_mask'] = background.astype(np.float32 if soft else np.uint8)
+        results['background_mask'] = complement(mask).astype(np.float32 if soft else np.uint8)
         return results

@@ -11,7 +11,9 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..utils.text import first_ten
+from .cache import nested
 from .files import FolderIndex, check_pairs, read_names
+from .resize_with_mask import check_mask_steps
 
 
 class DatasetFilesError(ValueError, FileNotFoundError):
@@ -61,10 +63,12 @@ class BinaryMedicalDataset(BaseSegDataset):
             or mask, empty or undecodable list, duplicate or ambiguous name, unreadable or
             truncated file, mask of another size. It lists the first ten problems and how many
             there are.
-        ValueError: For another number of classes than two, or masks missing in training.
+        ValueError: For another number of classes than two, masks missing in training, or a
+            pipeline with ``ScoreAtInputSize(mask_interpolation=...)``.
 
     Warns:
-        UserWarning: If an image is in one of ``other_ann_files`` too.
+        UserWarning: If an image is in one of ``other_ann_files`` too, or mmseg's ``Resize`` comes
+            after ``BinarizeMask`` in the pipeline.
     """
 
     METAINFO = dict(classes=('background', 'foreground'), palette=[[0, 0, 0], [0, 255, 0]])
@@ -110,6 +114,8 @@ class BinaryMedicalDataset(BaseSegDataset):
                 'BinaryMedicalDataset has two classes, background first, got '
                 f'{self.metainfo["classes"]}'
             )
+        if 'seg_map_path' in data_prefix:
+            check_mask_steps(nested(self.pipeline.transforms))
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> None:

@@ -42,12 +42,12 @@ def why_random(transform: Any) -> str:
     return f'its {", ".join(methods)} is random' if methods else ''
 
 
-def _nested(transforms: Sequence[Any]) -> Iterator[Any]:
+def nested(transforms: Sequence[Any]) -> Iterator[Any]:
     """Yield transforms and those that wrappers such as Compose hold."""
     for transform in transforms:
         yield transform
         inner = getattr(transform, 'transforms', ())
-        yield from _nested(inner if isinstance(inner, (list, tuple)) else [inner])
+        yield from nested(inner if isinstance(inner, (list, tuple)) else [inner])
 
 
 def _loads_image(transform: Any) -> bool:
@@ -141,7 +141,7 @@ class CacheTransforms(BaseTransform):
         return transform
 
     def _check(self) -> None:
-        inside = list(_nested(self.transforms))
+        inside = list(nested(self.transforms))
         for transform in inside:
             reason = why_random(transform)
             if reason:

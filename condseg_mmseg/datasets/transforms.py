@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .mask_values import IGNORE, channel_max, highest_value, mask_scale, suspicion, to_grey
+from .mask_resize import resize_mask
+from .mask_values import IGNORE, channel_max, mask_scale, suspicion, to_grey
 
 _CHECKED: set[tuple] = set()  # masks whose values this process has looked at
 
@@ -39,6 +39,11 @@ def require_file_values(results: dict, transform: str) -> None:
             f'{transform} may stand in a pipeline once, and BinarizeMask and SoftMask exclude each '
             'other'
         )
+    if results.get('mask_resized'):
+        raise ValueError(
+            f'{sample_name(results)}: the mask has been resized already; put {transform} right '
+            'after LoadAnnotations, before ResizeWithMask and ScoreAtInputSize'
+        )
     mask, (height, width) = results['gt_seg_map'], results['ori_shape'][:2]
     if mask.shape[:2] != (height, width):
         raise ValueError(
@@ -51,11 +56,13 @@ def require_file_values(results: dict, transform: str) -> None:
 class BinarizeMask(BaseTransform):
     """Turn a decoded mask into uint8 0 (background), 1 (foreground) and 255 (ignored).
 
-    Put it right after ``LoadAnnotations`` (or after ``ScoreAtInputSize``), before any geometric
-    transform: those fill with 255, which must mean *ignored* by then. Samples without a mask
+    Put it right after ``LoadAnnotations``, before any geometric transform: those fill with 255,
+    which must mean *ignored* by then, and ``ResizeWithMask`` and ``ScoreAtInputSize`` resize by
+    another rule what this transform has not made. Samples without a mask
     pass unchanged, so that mmseg's inference scripts can use the test pipeline.
 
     Required keys: ``gt_seg_map``, ``ori_shape``. Modified keys: ``gt_seg_map``, shape (H, W).
+    Added keys: ``mask_binarized``.
 
     Args:
         threshold: A pixel is foreground where its luminance is greater. Default 127 in the
@@ -67,13 +74,13 @@ class BinarizeMask(BaseTransform):
             like 0/255 (JPEG noise allowed) and is cut at > 127; the rest is an error. Default
             ``'threshold'``.
         ignore_index: Value in the file that becomes 255; with colour masks it has to hold in
-            every channel. Not behind a bilinear resize. Default None: nothing is ignored.
+            every channel. Default None: nothing is ignored.
 
     Raises:
         ValueError: At construction for an unknown mode or a threshold outside 0..254; at run
-            time for a mask whose size is not the image's, or one that is binary already; in the
-            mode ``'auto'`` for a mask that is neither 0/1 nor 0/255: labels, or nothing but
-            noise above 1, which cannot be told from labels.
+            time for a mask whose size is not the image's, or one that is binary or resized
+            already; in the mode ``'auto'`` for a mask that is neither 0/1 nor 0/255: labels, or
+            nothing but noise above 1, which cannot be told from labels.
 
     Warns:
         UserWarning: Once per file and process, where the values fit the mode badly; ``'auto'``
@@ -109,21 +116,12 @@ class BinarizeMask(BaseTransform):
         if mask is None:
             return results
         require_file_values(results, 'BinarizeMask')
-        bilinear = results.get('mask_interpolation') == 'bilinear'
-        if bilinear and (self.mode == 'nonzero' or self.ignore_index is not None):
-            raise ValueError(
-                f'{sample_name(results)}: labels and ignored values cannot be resized bilinearly; '
-                "use ScoreAtInputSize(mask_interpolation='nearest')"
-            )
-        # What the file holds: small objects may be gone from the mask at the input size.
-        loaded = results.pop('mask_as_loaded', mask)
         if self.ignore_index is None:
-            binary = self._foreground(mask, loaded, bilinear, results)
+            binary = self._foreground(mask, results)
         else:
-            ignored, resized = self._ignored(loaded), self._ignored(mask)
-            kept = self._without(mask, resized)
-            binary = self._foreground(kept, self._without(loaded, ignored), bilinear, results)
-            binary[resized] = IGNORE
+            ignored = self._ignored(mask)
+            binary = self._foreground(self._without(mask, ignored), results)
+            binary[ignored] = IGNORE
         results['gt_seg_map'] = binary
         results['mask_binarized'] = True
         return results
@@ -137,25 +135,17 @@ class BinarizeMask(BaseTransform):
     def _without(mask: np.ndarray, ignored: np.ndarray) -> np.ndarray:
         return np.where(ignored if mask.ndim == 2 else ignored[..., None], 0, mask).astype(np.uint8)
 
-    def _foreground(
-        self, mask: np.ndarray, loaded: np.ndarray, bilinear: bool, results: dict
-    ) -> np.ndarray:
-        """Cut ``mask``, given the values of its file and how it was resized; uint8 0/1."""
+    def _foreground(self, mask: np.ndarray, results: dict) -> np.ndarray:
+        """Cut ``mask``; uint8 0/1."""
         if self.mode == 'auto':
             name = sample_name(results)
-            zero_one = mask_scale(loaded, '' if name == '<array>' else name) == 1
-            # ScoreAtInputSize scales 0/1 to 0/255 before it resizes bilinearly.
-            cut = channel_max(mask) > 0 if zero_one and not bilinear else to_grey(mask) > 127
+            zero_one = mask_scale(mask, '' if name == '<array>' else name) == 1
+            cut = channel_max(mask) > 0 if zero_one else to_grey(mask) > 127
             return cut.astype(np.uint8)
         # Luminance would round a dark label colour to 0, so the largest channel decides.
-        values = channel_max if self.mode == 'nonzero' else to_grey
-        self._look_at(values(loaded), results)
-        if self.mode == 'nonzero':
-            return (values(mask) > 0).astype(np.uint8)
-        threshold = self.threshold
-        if bilinear and highest_value(loaded) <= 1:  # scaled, see above
-            threshold = 127 if threshold == 0 else 255
-        return (values(mask) > threshold).astype(np.uint8)
+        values = channel_max(mask) if self.mode == 'nonzero' else to_grey(mask)
+        self._look_at(values, results)
+        return (values > (self.threshold or 0)).astype(np.uint8)
 
     def _look_at(self, grey: np.ndarray, results: dict) -> None:
         key = (sample_name(results), self.mode, self.threshold)
@@ -183,35 +173,33 @@ class ScoreAtInputSize(BaseTransform):
     is the published protocol; leaving the transform out of the test pipeline gives the protocol
     ``original``. Order of a test pipeline::
 
-        LoadImageFromFile, Resize, LoadAnnotations, ScoreAtInputSize, BinarizeMask, PackSegInputs
+        LoadImageFromFile, Resize, LoadAnnotations, BinarizeMask, ScoreAtInputSize, PackSegInputs
 
-    A mask that was loaded before ``Resize`` has the input size already and stays as it is. Padding
-    is the data preprocessor's (``test_cfg=dict(size=...)``): mmseg cuts that off a prediction
-    again, but not what ``Pad`` adds in the pipeline. A
-    sample without a mask passes unchanged: there is nothing to score, and inference wants the
-    prediction at the size of the image.
+    Masks of ``BinarizeMask`` are resized bilinearly and cut at 0.5 (:func:`.resize_mask`), as for
+    the published scores, which cut after the resize only: of a mask file without noise that makes
+    the same. Masks that it has not made are labels, and take the centre-aligned nearest one.
+
+    A mask that was loaded before ``ResizeWithMask`` has the input size already and stays as it is.
+    Padding is the data preprocessor's (``test_cfg=dict(size=...)``): mmseg cuts that off a
+    prediction again, but not what ``Pad`` adds in the pipeline. A sample without a mask passes
+    unchanged: there is nothing to score, and inference wants the prediction at the size of the
+    image.
 
     Required keys: ``ori_shape``, ``img_shape``, ``gt_seg_map``. Modified keys: ``ori_shape``,
-    ``gt_seg_map``. Added keys: ``mask_interpolation`` and, for ``BinarizeMask``,
-    ``mask_as_loaded``.
+    ``gt_seg_map``. Added keys: ``mask_resized``.
 
     Args:
-        mask_interpolation: ``'nearest'`` (default; the same before or after the cut to 0/1) or
-            ``'bilinear'``, which resizes the grey mask before it is cut, as the released code
-            does when it scores. Only for 0/1 and 0/255 masks; the former are scaled to the latter
-            first, so that both give the same.
+        mask_interpolation: Has gone. A pipeline of an older config may still hold it, and predicts
+            as ever, but does not score. Default None.
 
     Raises:
-        ValueError: At construction for an unknown interpolation; at run time for a mask whose
-            size is neither the image's nor the input's, for ``'bilinear'`` on a mask that has been
-            binarised or resized before, and for an image that ``Pad`` has enlarged.
+        ValueError: At run time for a mask whose size is neither the image's nor the input's, for a
+            soft one, for one that mmseg's ``Resize`` has taken to the input size after
+            ``BinarizeMask``, for an image that ``Pad`` has enlarged, and for
+            ``mask_interpolation``.
     """
 
-    def __init__(self, mask_interpolation: str = 'nearest') -> None:
-        if mask_interpolation not in ('nearest', 'bilinear'):
-            raise ValueError(
-                f"mask_interpolation must be 'nearest' or 'bilinear', got {mask_interpolation!r}"
-            )
+    def __init__(self, mask_interpolation: str | None = None) -> None:
         self.mask_interpolation = mask_interpolation
 
     def transform(self, results: dict) -> dict:
@@ -219,37 +207,39 @@ class ScoreAtInputSize(BaseTransform):
         mask = results.get('gt_seg_map')
         if mask is None:
             return results
+        self.refuse_interpolation()
         self._refuse_padding(results)
-        bilinear = self.mask_interpolation == 'bilinear'
-        if bilinear and results.get('mask_binarized'):
-            raise ValueError(
-                f"{sample_name(results)}: mask_interpolation='bilinear' needs the grey "
-                'mask; put BinarizeMask after ScoreAtInputSize'
-            )
+        name, binarized = sample_name(results), results.get('mask_binarized', False)
+        if np.issubdtype(mask.dtype, np.floating):
+            raise ValueError(f'{name}: SoftMask is for training; for scores use BinarizeMask')
         original = tuple(results['ori_shape'][:2])
         target = tuple(results['img_shape'][:2])
         if mask.shape[:2] == original:
-            if not results.get('mask_binarized'):
-                results['mask_as_loaded'] = mask
-            if bilinear:
-                zero_one = highest_value(mask) <= 1
-                mask = 255 * channel_max(mask) if zero_one else to_grey(mask)
-            if original != target:
-                mask = mmcv.imresize(mask, target[::-1], interpolation=self.mask_interpolation)
+            mask = resize_mask(mask, target, binarized)
         elif mask.shape[:2] != target:
             raise ValueError(
-                f'{sample_name(results)}: the mask is {_size(mask)}, its image is '
+                f'{name}: the mask is {_size(mask)}, its image is '
                 f'{original[1]} x {original[0]}; they must agree'
             )
-        elif bilinear:
+        elif binarized and not results.get('mask_resized'):
             raise ValueError(
-                f"{sample_name(results)}: mask_interpolation='bilinear' needs the mask at "
-                'its own size; put LoadAnnotations after Resize'
+                f'{name}: Resize takes the nearest pixel of a mask, up to half a pixel beside the '
+                "image's: put LoadAnnotations and BinarizeMask after it, or use ResizeWithMask"
             )
         results['gt_seg_map'] = mask
         results['ori_shape'] = target
-        results['mask_interpolation'] = self.mask_interpolation
+        results['mask_resized'] = True
         return results
+
+    def refuse_interpolation(self) -> None:
+        """Raise a ``ValueError`` where an older config gives ``mask_interpolation``."""
+        if self.mask_interpolation is not None:
+            raise ValueError(
+                'ScoreAtInputSize has no mask_interpolation any more, got '
+                f'{self.mask_interpolation!r}: remove it and put BinarizeMask before '
+                'ScoreAtInputSize, which resizes the 0/1 mask bilinearly and cuts it at 0.5; the '
+                "scores of 'nearest' were lower, those of 'bilinear' the same but for JPEG noise"
+            )
 
     @staticmethod
     def _refuse_padding(results: dict) -> None:
@@ -270,4 +260,4 @@ class ScoreAtInputSize(BaseTransform):
 
     def __repr__(self) -> str:
         """Return the constructor call."""
-        return f'{type(self).__name__}(mask_interpolation={self.mask_interpolation!r})'
+        return f'{type(self).__name__}()'

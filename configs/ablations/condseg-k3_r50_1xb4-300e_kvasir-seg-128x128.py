@@ -4,9 +4,9 @@ img_size = (128, 128)
 
 
 def at_size(node):
-    """Copy a pipeline with every Resize at img_size."""
+    """Copy a pipeline with every resize at img_size."""
     if isinstance(node, dict):
-        size = dict(scale=img_size) if node.get('type') == 'Resize' else {}
+        size = dict(scale=img_size) if node.get('type') == 'ResizeWithMask' else {}
         return {key: at_size(value) for key, value in node.items()} | size
     return [at_size(item) for item in node] if isinstance(node, list) else node
 

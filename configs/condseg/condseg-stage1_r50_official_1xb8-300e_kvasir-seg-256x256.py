@@ -2,8 +2,5 @@ _base_ = ['../_base_/presets/stage1_official.py', '../_base_/datasets/kvasir_seg
 train_dataloader = dict(
     batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.official_stage1_train_pipeline)
 )
-val_dataloader = dict(dataset=dict(pipeline=_base_.official_test_pipeline))
-test_dataloader = val_dataloader
 val_evaluator = _base_.official_evaluator
 test_evaluator = val_evaluator
-tta_pipeline = _base_.official_tta_pipeline

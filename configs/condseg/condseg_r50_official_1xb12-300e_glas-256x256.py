@@ -4,8 +4,5 @@ model = dict(backbone=dict(init_cfg=dict(checkpoint=stage1)))
 train_dataloader = dict(
     batch_size=_base_.batch_size, dataset=dict(pipeline=_base_.official_train_pipeline)
 )
-val_dataloader = dict(dataset=dict(pipeline=_base_.official_test_pipeline))
-test_dataloader = val_dataloader
 val_evaluator = _base_.official_evaluator
 test_evaluator = val_evaluator
-tta_pipeline = _base_.official_tta_pipeline

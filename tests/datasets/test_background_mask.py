@@ -5,7 +5,7 @@ import pytest
 from mmcv.transforms import Compose
 from mmseg.datasets.transforms import PackSegInputs, RandomFlip
 
-from condseg_mmseg.datasets import KeepBackgroundMask, ResizeWithSoftMask
+from condseg_mmseg.datasets import KeepBackgroundMask, ResizeWithMask
 
 
 def sample():
@@ -50,24 +50,25 @@ def test_soft_masks_are_kept_soft():
 
 
 @pytest.mark.parametrize('soft', [False, True], ids=['classes', 'soft'])
-def test_before_or_behind_the_resize(soft):
+def test_before_or_after_the_resize(soft):
     """Either way the complement of the unflipped mask at the input size."""
     rng = np.random.default_rng(0)
     mask = np.kron(rng.integers(0, 2, (5, 7)), np.ones((6, 6)))
     mask = (np.clip(mask, 0.2, 0.8) if soft else mask).astype(np.float32 if soft else np.uint8)
     flip = RandomFlip(prob=1.0, direction='horizontal')
-    resize = ResizeWithSoftMask(scale=(17, 13))
+    resize = ResizeWithMask(scale=(21, 15))  # half the size: every second tie is halfway
 
     def run(*transforms):
         results = {'img': np.zeros((30, 42, 3), np.uint8), 'gt_seg_map': mask.copy()}
-        return Compose(transforms)(results | {'seg_fields': ['gt_seg_map'], 'img_shape': (30, 42)})
+        results |= {'seg_fields': ['gt_seg_map'], 'img_shape': (30, 42), 'mask_binarized': True}
+        return Compose(transforms)(results)
 
     plain = run(resize)['gt_seg_map']
     before = run(KeepBackgroundMask(), flip, resize)
-    behind = run(resize, KeepBackgroundMask(), flip)
-    for results in (before, behind):
-        assert results['background_mask'].shape == (13, 17)
+    after = run(resize, KeepBackgroundMask(), flip)
+    for results in (before, after):
+        assert results['background_mask'].shape == (15, 21)
         assert results['background_mask'].dtype == mask.dtype
-        np.testing.assert_allclose(results['background_mask'], 1 - plain, atol=1.01 / 255)
-    assert np.array_equal(behind['gt_seg_map'], plain[:, ::-1])
+        np.testing.assert_allclose(results['background_mask'], 1 - plain, atol=1e-6)
+    assert np.array_equal(after['gt_seg_map'], plain[:, ::-1])
     assert np.abs(before['gt_seg_map'] + before['background_mask'] - 1.0).max() > 0.5

@@ -27,7 +27,7 @@ HEAD = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='BinarizeMask', mode='auto'),
-    dict(type='Resize', scale=(SIZE, SIZE), keep_ratio=False),
+    dict(type='ResizeWithMask', scale=(SIZE, SIZE), keep_ratio=False),
 ]
 TAIL = [
     dict(type='RandomRotate', prob=0.5, degree=35, pad_val=0, seg_pad_val=255),

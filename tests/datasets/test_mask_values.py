@@ -105,7 +105,7 @@ def test_histogram_once_per_file_highest_value_always(monkeypatch: pytest.Monkey
 # ---------------------------------------------------------------- at the network's input size
 
 
-def scored(tmp_path: Path, mask: np.ndarray, interpolation: str, binarize: dict = AUTO) -> dict:
+def scored(tmp_path: Path, mask: np.ndarray, binarize: dict = AUTO) -> np.ndarray:
     """Run the test pipeline at 24 x 32 on a mask file of any size."""
     height, width = mask.shape[:2]
     Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(tmp_path / 'image.png')
@@ -115,8 +115,8 @@ def scored(tmp_path: Path, mask: np.ndarray, interpolation: str, binarize: dict 
             dict(type='LoadImageFromFile'),
             dict(type='Resize', scale=(32, 24), keep_ratio=False),
             dict(type='LoadAnnotations'),
-            dict(type='ScoreAtInputSize', mask_interpolation=interpolation),
             binarize,
+            dict(type='ScoreAtInputSize'),
             dict(type='PackSegInputs'),
         ]
     )
@@ -127,49 +127,35 @@ def scored(tmp_path: Path, mask: np.ndarray, interpolation: str, binarize: dict 
 
 
 @pytest.mark.parametrize('size', [(37, 53), (24, 32), (11, 17)])
-def test_bilinear_then_cut_is_the_same_for_both_encodings(tmp_path: Path, size: tuple) -> None:
+def test_scored_masks_are_the_same_for_both_encodings(tmp_path: Path, size: tuple) -> None:
     mask = blob(*size)
-    white, one = scored(tmp_path, mask, 'bilinear'), scored(tmp_path, mask // 255, 'bilinear')
+    white, one = scored(tmp_path, mask), scored(tmp_path, mask // 255)
     assert np.array_equal(white, one)
-    exact = cv2.resize((mask > 0).astype(np.float64), (32, 24), interpolation=cv2.INTER_LINEAR)
-    clear = np.abs(exact - 0.5) > 1 / 255  # a tie is foreground, as 127.5 rounds to 128
-    assert clear.mean() > 0.9
-    assert np.array_equal(one[clear], exact[clear] > 0.5)
+    assert np.array_equal(one, cv2.resize(mask, (32, 24), interpolation=cv2.INTER_LINEAR) > 127)
     assert 0 < one.sum() < one.size
 
 
-@pytest.mark.parametrize('mask', [blob(37, 53), blob(37, 53) // 255], ids=['0/255', '0/1'])
-def test_nearest_of_both_encodings(tmp_path: Path, mask: np.ndarray) -> None:
-    expected = cv2.resize((mask > 0).astype(np.uint8), (32, 24), interpolation=cv2.INTER_NEAREST)
-    assert np.array_equal(scored(tmp_path, mask, 'nearest'), expected)
-
-
 def test_an_object_may_vanish_in_the_resize(tmp_path: Path) -> None:
-    """The file decides the encoding: what is left of it, 64 at most, would look like labels."""
     mask = np.zeros((48, 64), np.uint8)
     mask[10, 20] = 255
     assert cv2.resize(mask, (32, 24), interpolation=cv2.INTER_LINEAR).max() == 64
-    assert scored(tmp_path, mask, 'bilinear').sum() == 0
-    mask[10, 20], mask[11, 21] = 0, 255  # off the pixels that nearest takes, one of noise on them
-    mask[0, 0] = 3
-    mask[1, 1] = 254
-    assert scored(tmp_path, mask, 'nearest').sum() == 0
+    assert scored(tmp_path, mask).sum() == 0
+    mask[10, 20:22] = 255  # half of one new pixel
+    assert scored(tmp_path, mask).sum() == 1
 
 
-def test_labels_are_refused_at_either_interpolation(tmp_path: Path) -> None:
-    for interpolation in ('nearest', 'bilinear'):
-        with pytest.raises(ValueError, match=r'mask\.png: .* highest value is 32'):
-            scored(tmp_path, labels(1, 2, 32), interpolation)
+def test_labels_are_refused_at_the_input_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'mask\.png: .* highest value is 32'):
+        scored(tmp_path, labels(1, 2, 32))
 
 
 @pytest.mark.filterwarnings('ignore:.*like a label')
 def test_the_threshold_mode_counts_in_values_of_the_file(tmp_path: Path) -> None:
     one = blob(37, 53) // 255
     threshold = dict(type='BinarizeMask', threshold=0)
-    expected = scored(tmp_path, one, 'bilinear')
-    assert np.array_equal(scored(tmp_path, one, 'bilinear', threshold), expected)
+    assert np.array_equal(scored(tmp_path, one, threshold), scored(tmp_path, one))
     with pytest.warns(UserWarning, match='highest value is 1, so no pixel is foreground'):
-        assert scored(tmp_path, one, 'bilinear', dict(type='BinarizeMask')).sum() == 0
+        assert scored(tmp_path, one, dict(type='BinarizeMask')).sum() == 0
 
 
 # ---------------------------------------------------------------------------- real masks

@@ -30,7 +30,7 @@ def train_pipeline(
         dict(type='RandomFlip', prob=horizontal, direction='horizontal'),
         dict(type='RandomFlip', prob=vertical, direction='vertical'),
         dict(type='RandomCutOut', prob=holes, n_holes=10, cutout_shape=(32, 32), seg_fill_in=None),
-        dict(type='ResizeWithSoftMask', scale=size, keep_ratio=False),
+        dict(type='ResizeWithMask', scale=size, keep_ratio=False),
         dict(type='PackSoftSegInputs'),
     ]
 

@@ -9,7 +9,8 @@ import pytest
 from helpers import blob, mask_sample
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmseg.registry import DATASETS, TRANSFORMS
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, METRICS, TRANSFORMS
 from PIL import Image
 
 import condseg_mmseg  # noqa: F401
@@ -112,13 +113,87 @@ def test_scored_at_input_size(root: Path, kvasir_like: Path, name: str, split: s
     assert packed.ori_shape == packed.img_shape == size
     assert packed.gt_sem_seg.shape == size
     grey = cv2.imread(str(kvasir_like / 'masks' / 'n1.jpg'), cv2.IMREAD_GRAYSCALE)
-    cut = (grey > 127).astype(np.uint8)
-    expected = cv2.resize(cut, cfg.img_size, interpolation=cv2.INTER_NEAREST)
-    assert np.array_equal(packed.gt_sem_seg.data[0].numpy(), expected)
-    packed = dataset(cfg, kvasir_like, split, pipeline=cfg.official_test_pipeline)[0]
-    official = packed['data_samples'].gt_sem_seg.data[0].numpy()
-    resized = cv2.resize(grey, (256, 256), interpolation=cv2.INTER_LINEAR)
-    assert np.array_equal(official, resized > 127)
+    cut = 255 * (grey > 127).astype(np.uint8)
+    expected = cv2.resize(cut, cfg.img_size, interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(packed.gt_sem_seg.data[0].numpy(), expected > 127)
+
+
+# ------------------------------------------------------------------- a perfect prediction
+
+
+def self_portraits(folder: Path, masks: dict[str, np.ndarray]) -> Path:
+    """A data set whose images are their masks (0 and 255), without noise."""
+    for kind in ('images', 'masks'):
+        (folder / kind).mkdir(parents=True)
+        for name, mask in masks.items():
+            Image.fromarray(mask).save(folder / kind / f'{name}.png')
+    for split in ('train', 'val'):
+        (folder / f'{split}.txt').write_text('\n'.join(masks))
+    return folder
+
+
+def score_of_what_is_seen(cfg: Config, folder: Path, size: int) -> dict:
+    """Scores of a network whose probability is the brightness of its input."""
+    steps = [t | dict(scale=(size, size)) if 'scale' in t else t for t in cfg.test_pipeline]
+    data = dataset(cfg, folder, 'val', pipeline=steps)
+    metric = METRICS.build(cfg.val_evaluator[0])
+    metric.dataset_meta = data.metainfo
+    for packed in data:
+        sample = packed['data_samples']
+        seen = packed['inputs'].float().mean(0, keepdim=True) / 255
+        assert seen.shape == (1, size, size)
+        sample.seg_logits = PixelData(data=seen)
+        sample.pred_sem_seg = PixelData(data=(seen > 0.5).long())
+        metric.process({}, [sample.to_dict()])
+    return metric.evaluate(len(data))
+
+
+@pytest.mark.parametrize('size', [160, 256])
+def test_a_perfect_prediction_scores_100(root: Path, tmp_path: Path, size: int) -> None:
+    shapes = [(331, 487), (512, 640), (97, 101), (160, 256), (1072, 603)]
+    masks = {f'{h}x{w}': blob(h, w) for h, w in shapes}
+    masks['stripes'] = np.tile(np.uint8([255, 255, 0, 255, 0, 0, 0]), (300, 71))
+    cfg = config(root, 'kvasir_seg')
+    result = score_of_what_is_seen(cfg, self_portraits(tmp_path / 'data', masks), size)
+    for key in ('image/mDice', 'image/mIoU', 'image/mRecall', 'image/mPrecision', 'image/mAcc'):
+        assert result[key] == 100
+
+
+@pytest.mark.parametrize('size', [160, 256])
+def test_a_perfect_prediction_of_real_masks(
+    root: Path, tmp_path: Path, kvasir_dir: Path, size: int
+) -> None:
+    names = (kvasir_dir / 'val.txt').read_text().split()[::4]
+    masks, former = {}, []
+    for name in names:
+        grey = cv2.imread(str(kvasir_dir / 'masks' / f'{name}.jpg'), cv2.IMREAD_GRAYSCALE)
+        masks[name] = 255 * (grey > 127).astype(np.uint8)
+        seen = cv2.resize(masks[name], (size, size), interpolation=cv2.INTER_LINEAR) > 127
+        near = cv2.resize(masks[name], (size, size), interpolation=cv2.INTER_NEAREST) > 0
+        former.append(200 * (seen & near).sum() / (seen.sum() + near.sum()))
+    folder = self_portraits(tmp_path / 'data', masks)
+    result = score_of_what_is_seen(config(root, 'kvasir_seg'), folder, size)
+    assert (result['image/mDice'], result['image/mIoU']) == (100, 100)
+    assert np.mean(former) == pytest.approx({160: 97.9, 256: 98.7}[size], abs=0.3)
+
+
+@pytest.mark.filterwarnings('ignore:.* of .* names')
+@pytest.mark.parametrize('name', CONFIGS)
+def test_training_masks_lie_on_their_images(root: Path, tmp_path: Path, name: str) -> None:
+    """To the pixel, flips included; a rotation resamples the two differently."""
+    masks = {f'{h}x{w}': blob(h, w) for h, w in [(331, 487), (512, 640), (97, 101)]}
+    cfg = config(root, name)
+    left_out = ('RandomRotate', 'RandomCutOut')
+    for steps in (cfg.train_pipeline, cfg.stage1_train_pipeline):
+        pipeline = [t for t in steps if t['type'] not in left_out]
+        folder = self_portraits(tmp_path / str(len(list(tmp_path.iterdir()))), masks)
+        data = dataset(cfg, folder, 'train', pipeline=pipeline)
+        for i in range(12):
+            packed = data[i % 3]
+            mask = packed['data_samples'].gt_sem_seg.data[0]
+            assert mask.shape == cfg.img_size[::-1]
+            assert (packed['inputs'][0] / 255 > 0.5).equal(mask == 1)
+            assert set(mask.unique().tolist()) == {0, 1}
 
 
 def test_without_score_at_input_size_the_file_size_stays(root: Path, kvasir_like: Path) -> None:
@@ -130,18 +205,16 @@ def test_without_score_at_input_size_the_file_size_stays(root: Path, kvasir_like
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-@pytest.mark.parametrize('preset', ['', 'official_'])
-def test_views_of_the_tta_pipeline(root: Path, kvasir_like: Path, name: str, preset: str) -> None:
+def test_views_of_the_tta_pipeline(root: Path, kvasir_like: Path, name: str) -> None:
     cfg = config(root, name)
-    views = dataset(cfg, kvasir_like, 'test', pipeline=cfg[f'{preset}tta_pipeline'])[0]
+    views = dataset(cfg, kvasir_like, 'test', pipeline=cfg.tta_pipeline)[0]
     plain, horizontal, vertical = views['inputs']
-    assert plain.shape == (3, *((256, 256) if preset else cfg.img_size[::-1]))
+    assert plain.shape == (3, *cfg.img_size[::-1])
     assert plain.equal(horizontal.flip(2))
     assert plain.equal(vertical.flip(1))
     truths = [view.gt_sem_seg.data for view in views['data_samples']]
     assert all(truth.equal(truths[0]) for truth in truths)
-    pipeline = cfg[f'{preset}test_pipeline']
-    reference = dataset(cfg, kvasir_like, 'test', pipeline=pipeline)[0]['data_samples']
+    reference = dataset(cfg, kvasir_like, 'test')[0]['data_samples']
     assert truths[0].equal(reference.gt_sem_seg.data)
 
 

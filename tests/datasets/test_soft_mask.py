@@ -1,4 +1,4 @@
-"""SoftMask, ResizeWithSoftMask and PackSoftSegInputs, one by one."""
+"""SoftMask and PackSoftSegInputs, one by one."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,6 @@ from helpers import blob, mask_sample
 from mmseg.registry import TRANSFORMS
 
 from condseg_mmseg.datasets import BinarizeMask, PackSoftSegInputs, ScoreAtInputSize, SoftMask
-from condseg_mmseg.datasets.soft_mask import resize_soft
 
 
 def soft(mask: np.ndarray) -> np.ndarray:
@@ -38,73 +37,14 @@ def test_what_soft_mask_refuses() -> None:
         BinarizeMask()(SoftMask()(mask_sample(blob())))
     with pytest.raises(ValueError, match='BinarizeMask and SoftMask exclude each other'):
         SoftMask()(BinarizeMask()(mask_sample(blob())))
-    with pytest.raises(ValueError, match='after ScoreAtInputSize use BinarizeMask'):
+    with pytest.raises(
+        ValueError, match='resized already; put SoftMask right after LoadAnnotations'
+    ):
         SoftMask()(ScoreAtInputSize()(mask_sample(blob())))
+    with pytest.raises(ValueError, match='SoftMask is for training; for scores use BinarizeMask'):
+        ScoreAtInputSize()(SoftMask()(mask_sample(blob())))
     assert SoftMask()(dict(ori_shape=(2, 2))) == dict(ori_shape=(2, 2))
     assert repr(TRANSFORMS.build(dict(type='mmseg.SoftMask'))) == 'SoftMask()'
-
-
-# --------------------------------------------------------------------------- the resize
-
-
-def resized(mask: np.ndarray, size: tuple, **options) -> dict:
-    """Resize an image of the mask's size and the mask to (height, width)."""
-    transform = dict(type='ResizeWithSoftMask', scale=size[::-1], **options)
-    results = mask_sample(mask, img=np.zeros((*mask.shape, 3), np.uint8))
-    return TRANSFORMS.build(transform)(results)
-
-
-@pytest.mark.parametrize('size', [(24, 32), (64, 96), (37, 53)])
-def test_soft_masks_are_resized_bilinearly_as_grey_ones(size: tuple) -> None:
-    out = resized(soft(blob()), size)['gt_seg_map']
-    expected = cv2.resize(blob(), size[::-1], interpolation=cv2.INTER_LINEAR)
-    assert np.array_equal(out, expected.astype(np.float32) / 255)
-    assert ((out > 0) & (out < 1)).any() == (size != (37, 53))
-    exact = cv2.resize(soft(blob()), size[::-1], interpolation=cv2.INTER_LINEAR)
-    assert np.abs(out - exact).max() <= 1 / 255
-
-
-def test_classes_are_resized_nearest_as_ever() -> None:
-    labels = (blob() > 0).astype(np.uint8)
-    labels[:5] = 255
-    out = resized(labels, (24, 32))
-    plain = TRANSFORMS.build(dict(type='Resize', scale=(32, 24)))
-    expected = plain(mask_sample(labels, img=np.zeros((*labels.shape, 3), np.uint8)))
-    assert np.array_equal(out['gt_seg_map'], expected['gt_seg_map'])
-    assert out['gt_seg_map'].dtype == np.uint8
-    assert (out['img_shape'], out['scale_factor']) == (
-        expected['img_shape'],
-        expected['scale_factor'],
-    )
-
-
-@pytest.mark.parametrize('ratio', [True, False])
-def test_masks_get_the_size_of_the_image(ratio: bool) -> None:
-    out = resized(soft(blob(40, 80)), (32, 32), keep_ratio=ratio)
-    size = (16, 32) if ratio else (32, 32)
-    assert out['img'].shape[:2] == out['gt_seg_map'].shape == out['img_shape'] == size
-
-
-def test_other_resizes_of_mmcv_can_use_it() -> None:
-    random = dict(type='RandomResize', scale=(60, 40), ratio_range=(0.5, 0.5))
-    transform = TRANSFORMS.build(dict(random, resize_type='ResizeWithSoftMask'))
-    out = transform(mask_sample(soft(blob()), img=np.zeros((37, 53, 3), np.uint8)))
-    expected = cv2.resize(blob(), (30, 20), interpolation=cv2.INTER_LINEAR) / np.float32(255)
-    assert np.array_equal(out['gt_seg_map'], expected)
-
-
-def test_ignored_pixels_have_no_weight() -> None:
-    mask = np.array([[0.2, 0.6, 255, 255], [0.2, 0.6, 255, 0.8]], np.float32)
-    # Half the width is the mean of each pair; of a pair that is half ignored the other half.
-    assert resize_soft(mask[:1], (1, 2)).tolist() == [[pytest.approx(0.4, abs=1e-6), 255]]
-    assert resize_soft(mask[1:], (1, 2))[0] == pytest.approx([0.4, 0.8], abs=1e-6)
-    field = np.zeros((40, 60), np.float32)
-    field[:, 20:40], field[:, 40:] = 1, 255
-    out = resize_soft(field, (13, 17))
-    valid = out != 255
-    assert ((out[valid] >= 0) & (out[valid] <= 1)).all()  # no 255 has leaked into a mean
-    assert (out[:, 12:] == 255).all()
-    assert (out[:, 6:11] == 1).all()
 
 
 # --------------------------------------------------------------------------- the packing
@@ -149,5 +89,5 @@ def test_only_soft_masks_are_packed(mask: np.ndarray, message: str) -> None:
 def test_a_soft_mask_resized_nearest_is_refused() -> None:
     results = SoftMask()(mask_sample(blob(), img=np.zeros((37, 53, 3), np.uint8)))
     results = TRANSFORMS.build(dict(type='Resize', scale=(32, 24)))(results)
-    with pytest.raises(ValueError, match='nearest value of a soft mask; use ResizeWithSoftMask'):
+    with pytest.raises(ValueError, match='nearest value of a soft mask; use ResizeWithMask'):
         PackSoftSegInputs()(results)

@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 
 import cv2
-import mmcv
 import numpy as np
 import pytest
 from helpers import blob, mask_sample
@@ -13,7 +12,7 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 import condseg_mmseg  # noqa: F401
-from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
+from condseg_mmseg.datasets import BinarizeMask, ResizeWithMask, ScoreAtInputSize
 from condseg_mmseg.datasets.transforms import suspicion, to_grey
 
 CONFIGS = ('kvasir_seg', 'kvasir_seg_160x160')
@@ -111,7 +110,7 @@ def test_registered_and_printable() -> None:
     transform = TRANSFORMS.build(dict(type='mmseg.BinarizeMask', mode='nonzero'))
     assert repr(transform) == "BinarizeMask(threshold=None, mode='nonzero', ignore_index=None)"
     transform = TRANSFORMS.build(dict(type='mmseg.ScoreAtInputSize'))
-    assert repr(transform) == "ScoreAtInputSize(mask_interpolation='nearest')"
+    assert repr(transform) == 'ScoreAtInputSize()'
 
 
 # --------------------------------------------------------------------- suspicious values
@@ -194,63 +193,56 @@ def test_suspicious_masks_warn_with_the_file(
 # --------------------------------------------------------------------- ScoreAtInputSize
 
 
-def at_input_size(mask: np.ndarray, interpolation: str, size: tuple) -> dict:
-    results = mask_sample(mask)
-    results['img_shape'] = size
-    return ScoreAtInputSize(interpolation)(results)
+def at_input_size(results: dict, size: tuple) -> dict:
+    return ScoreAtInputSize()(results | dict(img_shape=size))
 
 
-def test_nearest_is_the_same_before_and_after_the_cut() -> None:
-    grey = jpeg(blob(101, 67), 60)
-    first = BinarizeMask()(at_input_size(grey, 'nearest', (32, 48)))
-    assert first['ori_shape'] == first['img_shape'] == (32, 48)
-    results = BinarizeMask()(mask_sample(grey))
-    results['img_shape'] = (32, 48)
-    second = ScoreAtInputSize()(results)
-    assert np.array_equal(first['gt_seg_map'], second['gt_seg_map'])
-    expected = mmcv.imresize((grey > 127).astype(np.uint8), (48, 32), interpolation='nearest')
-    assert np.array_equal(first['gt_seg_map'], expected)
+@pytest.mark.parametrize('options', [{}, dict(mode='auto'), dict(mode='nonzero')])
+@pytest.mark.parametrize('size', [(32, 48), (160, 160), (50, 33)])
+def test_a_binarised_mask_is_resized_bilinearly_and_cut(options: dict, size: tuple) -> None:
+    mask = blob(101, 67)
+    out = at_input_size(BinarizeMask(**options)(mask_sample(mask)), size)
+    assert out['ori_shape'] == out['img_shape'] == size
+    share = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR) / 255
+    assert np.array_equal(out['gt_seg_map'], share > 0.5)
+    nearest = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
+    assert not np.array_equal(out['gt_seg_map'], nearest > 0)
 
 
-@pytest.mark.parametrize('channels', [1, 3])
-def test_bilinear_resizes_grey_and_cuts_after(channels: int) -> None:
-    grey = jpeg(blob(101, 67), 60)
-    mask = grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
-    out = BinarizeMask()(at_input_size(mask, 'bilinear', (32, 48)))['gt_seg_map']
-    resized = cv2.resize(grey, (48, 32), interpolation=cv2.INTER_LINEAR)
-    assert np.array_equal(out, resized / 255 > 0.5)
-    nearest = BinarizeMask()(at_input_size(mask, 'nearest', (32, 48)))['gt_seg_map']
-    assert not np.array_equal(out, nearest)
+def test_ignored_pixels_stay_ignored_at_the_input_size() -> None:
+    mask = np.repeat(np.array([[0, 1, 9, 9]], np.uint8), 4, axis=0).repeat(4, axis=1)
+    cut = BinarizeMask(mode='nonzero', ignore_index=9)(mask_sample(mask))
+    assert at_input_size(cut, (2, 8))['gt_seg_map'].tolist() == [[0, 0, 1, 1, *[255] * 4]] * 2
+
+
+def test_what_is_not_binarised_is_a_label_map() -> None:
+    mask = labels()
+    out = at_input_size(mask_sample(mask), (13, 13))['gt_seg_map']
+    centres = np.floor((np.arange(13) + 0.5) * 40 / 13).astype(int)
+    assert np.array_equal(out, mask[np.ix_(centres, centres)])
 
 
 def test_a_mask_resized_with_its_image_stays() -> None:
-    results = mask_sample(blob(20, 30), ori_shape=(60, 90))
-    results['img_shape'] = (20, 30)
-    out = ScoreAtInputSize()(results)
+    image = np.zeros((60, 90, 3), np.uint8)
+    resize = ResizeWithMask(scale=(30, 20))
+    resized = resize(BinarizeMask()(mask_sample(blob(60, 90), img=image)))
+    mask = resized['gt_seg_map'].copy()
+    out = ScoreAtInputSize()(resized)
     assert out['ori_shape'] == (20, 30)
-    assert np.array_equal(out['gt_seg_map'], blob(20, 30))
+    assert np.array_equal(out['gt_seg_map'], mask)
 
 
 def test_errors_of_score_at_input_size() -> None:
-    with pytest.raises(ValueError, match="'nearest' or 'bilinear', got 'cubic'"):
-        ScoreAtInputSize('cubic')
-    results = BinarizeMask()(mask_sample(blob()))
-    with pytest.raises(ValueError, match='put BinarizeMask after ScoreAtInputSize'):
-        ScoreAtInputSize('bilinear')(results)
     results = mask_sample(np.zeros((20, 30), np.uint8), ori_shape=(60, 90))
-    results['img_shape'] = (20, 30)
-    with pytest.raises(ValueError, match='put LoadAnnotations after Resize'):
-        ScoreAtInputSize('bilinear')(results)
     results['img_shape'] = (32, 32)
     with pytest.raises(ValueError, match='30 x 20, its image is 90 x 60'):
         ScoreAtInputSize()(results)
-    for options in (
-        dict(mode='nonzero'),
-        dict(ignore_index=128),
-        dict(mode='auto', ignore_index=9),
-    ):
-        with pytest.raises(ValueError, match=r'ignored values cannot be resized bilinearly'):
-            BinarizeMask(**options)(at_input_size(labels(), 'bilinear', (9, 9)))
+    results = mask_sample(blob(60, 90), img=np.zeros((60, 90, 3), np.uint8))
+    plain = TRANSFORMS.build(dict(type='Resize', scale=(30, 20)))
+    with pytest.raises(ValueError, match=r'Resize takes the nearest pixel .* use ResizeWithMask'):
+        ScoreAtInputSize()(plain(BinarizeMask()(results)))
+    with pytest.raises(ValueError, match='resized already; put BinarizeMask right after Load'):
+        BinarizeMask()(at_input_size(mask_sample(blob()), (32, 48)))
 
 
 def padded(tmp_path: Path, *pad_and_rest: dict) -> dict:

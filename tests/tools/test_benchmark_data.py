@@ -69,7 +69,7 @@ def test_only_the_deterministic_head_is_cached(data, folder):
     cached, *rest = loader['dataset']['pipeline']
     assert cached['type'] == 'CacheTransforms'
     inside = [step['type'] for step in cached['transforms']]
-    assert inside == ['LoadImageFromFile', 'LoadAnnotations', 'BinarizeMask', 'Resize']
+    assert inside == ['LoadImageFromFile', 'LoadAnnotations', 'BinarizeMask', 'ResizeWithMask']
     assert [step['type'] for step in rest] == [
         'RandomRotate', 'RandomFlip', 'RandomFlip', 'PackSegInputs',
     ]  # fmt: skip

@@ -79,7 +79,7 @@ def refuse(capsys: pytest.CaptureFixture, data: Path, *options: object) -> str:
         ((1, 255, 1, 0), '0 and 1 (2 of 4), 0 and 255 (1 of 4), empty (1 of 4)'),
     ],
 )
-@pytest.mark.parametrize('options', [(), ('--size', 24, 24, '--mask-interpolation', 'bilinear')])
+@pytest.mark.parametrize('options', [(), ('--size', 24, 24)])
 def test_truths_are_told_apart_file_by_file(
     data: Path, values: tuple, found: str, options: tuple, capsys: pytest.CaptureFixture
 ) -> None:

@@ -145,7 +145,7 @@ def outline(
     """Draw the contours of masks (H, W) over an image enlarged to ``tile`` pixels of width."""
     canvas = enlarge(image, tile)
     for mask, colour in zip(masks, colours, strict=True):
-        big = enlarge(mask.astype(np.uint8), tile, cv2.INTER_NEAREST)
+        big = enlarge(mask.astype(np.uint8), tile, cv2.INTER_NEAREST_EXACT)
         lines, _ = cv2.findContours(big, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, lines, -1, colour, max(1, tile // 96), cv2.LINE_AA)
     return canvas
@@ -196,7 +196,7 @@ def draw_row(model: nn.Module, item: dict, tile: int) -> tuple[list[np.ndarray],
     masks = [np.isin(truth, foreground), np.isin(predicted, foreground)]
     tiles = [enlarge(image, tile)]
     for mask in (truth, predicted):
-        tiles.append(enlarge(grey(mask, foreground, ignored), tile, cv2.INTER_NEAREST))
+        tiles.append(enlarge(grey(mask, foreground, ignored), tile, cv2.INTER_NEAREST_EXACT))
     tiles.append(outline(image, tile, masks, (TRUTH, PREDICTED)))
     if has_sid(model):
         tiles += [heat(x, tile) for x in sid_maps(model, data, truth.shape)]

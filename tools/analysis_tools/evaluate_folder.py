@@ -11,7 +11,8 @@ Predictions and truths are compared at
     the size of the truth          (default, --protocol original),
     the size of the prediction     (--protocol input_size), or
     the size HEIGHT WIDTH          (--size, protocol input_size).
-Predictions of another size are resized bilinearly, as probabilities, before they are cut.
+Predictions of another size are resized bilinearly, as probabilities, before they are cut. Truths
+are cut to 0/1, resized bilinearly, and cut at 0.5 again.
 """
 
 import argparse
@@ -36,18 +37,13 @@ from _report import check_writable, number, table, write_json
 
 from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
 from condseg_mmseg.datasets.files import FolderIndex, read_names
+from condseg_mmseg.datasets.mask_resize import resize_soft
 from condseg_mmseg.datasets.mask_values import highest_value, mask_scale, to_grey
 from condseg_mmseg.evaluation import PerImageBinaryMetric
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
 from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
 from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
 from condseg_mmseg.evaluation.sizes import SIZE_GROUPS
-
-NEAREST = (
-    'warning: the truth was resized to the nearest pixel, which moves it by up to half a pixel '
-    'against predictions that were resized bilinearly, so that even perfect ones score less than '
-    '100: use --mask-interpolation bilinear, or --protocol original'
-)
 
 TRUTHS = {
     1: '0 and 1',
@@ -64,15 +60,14 @@ class TruthReader:
     Args:
         mask_mode: ``'auto'`` (0/1 or 0/255, file by file), ``'threshold'`` (grey value above 127)
             or ``'nonzero'`` (labels), as of ``BinarizeMask``.
-        mask_interpolation: Of the resize to the scored size, ``'nearest'`` or ``'bilinear'``.
     """
 
-    def __init__(self, mask_mode: str, mask_interpolation: str) -> None:
+    def __init__(self, mask_mode: str) -> None:
         from mmseg.datasets.transforms import LoadAnnotations
 
         self.load = LoadAnnotations()
-        self.resize = ScoreAtInputSize(mask_interpolation)
         self.binarize = BinarizeMask(mode=mask_mode)
+        self.resize = ScoreAtInputSize()
         self.mode = mask_mode
 
     def load_file(self, path: str) -> dict:
@@ -83,11 +78,12 @@ class TruthReader:
         return results
 
     def at(self, results: dict, shape: tuple[int, int] | None) -> np.ndarray:
-        """Bring a decoded mask to a size (None: its own) and to 0/1."""
+        """Bring a decoded mask to 0/1 and to a size (None: its own)."""
+        results = self.binarize(results)
         if shape is not None:
             results['img_shape'] = shape
             results = self.resize(results)
-        return self.binarize(results)['gt_seg_map']
+        return results['gt_seg_map']
 
     def inspect(self, paths: Sequence[str]) -> str:
         """Look at all masks, at their own size, before any is scored.
@@ -144,7 +140,10 @@ def make_sample(
     target = truth.at(decoded, shape)
     shape = target.shape
     if probability.shape != shape:
-        probability = mmcv.imresize(probability, shape[::-1], interpolation='bilinear')
+        if args.protocol == 'input_size':  # as the truth, so that its copy scores 100
+            probability = resize_soft(probability, shape)
+        else:
+            probability = mmcv.imresize(probability, shape[::-1], interpolation='bilinear')
     probability = torch.from_numpy(probability)[None]  # (1, H, W)
     return dict(
         img_path=name,
@@ -213,10 +212,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'))
     parser.add_argument('--protocol', choices=('original', 'input_size'))
     parser.add_argument(
-        '--mask-interpolation', choices=('nearest', 'bilinear'),
-        help='how true masks are resized (default: nearest; bilinear as the released code)',
-    )  # fmt: skip
-    parser.add_argument(
         '--strict-size', action='store_true',
         help='refuse predictions that would have to be resized',
     )  # fmt: skip
@@ -249,11 +244,6 @@ def check_args(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Non
     if args.size and min(args.size) < 1:
         parser.error(f'--size needs two numbers of pixels, got {args.size}')
     args.size = tuple(args.size) if args.size else None
-    if args.protocol == 'original' and args.mask_interpolation:
-        parser.error('--mask-interpolation needs --size or --protocol input_size')
-    args.mask_interpolation = args.mask_interpolation or 'nearest'
-    if args.mask_interpolation == 'bilinear' and args.mask_mode == 'nonzero':
-        parser.error('labels (--mask-mode nonzero) cannot be resized bilinearly')
     if not 0 <= args.threshold < 1:
         parser.error(f'--threshold must lie in 0..1, below 1, got {args.threshold}')
     if problem := check_writable(args.json):
@@ -292,7 +282,7 @@ def run(args: argparse.Namespace) -> dict:
     seen = f'{args.pred_mode} (forced)'
     if args.pred_mode == 'auto':
         args.pred_mode, seen = detect_mode([path for _, path, _ in pairs.paths])
-    truth = TruthReader(args.mask_mode, args.mask_interpolation)
+    truth = TruthReader(args.mask_mode)
     truths = truth.inspect([path for *_, path in pairs.paths])
     for paths in progress(pairs.paths):
         metric.process({}, [make_sample(*paths, truth, args)])
@@ -305,8 +295,6 @@ def run(args: argparse.Namespace) -> dict:
     print(f'scored at {scored_size(args)}, empty masks {args.empty_policy}')
     if resized:
         print(f'{resized} predictions had another size and were resized bilinearly')
-    if resized and args.protocol == 'input_size' and args.mask_interpolation == 'nearest':
-        print(NEAREST, file=sys.stderr)
     for what, left_out in (('truths without a prediction', pairs.missing),
                            ('predictions without a truth', pairs.extra)):  # fmt: skip
         if left_out:
@@ -335,7 +323,7 @@ def scored_size(args: argparse.Namespace) -> str:
         return 'the size of the truth (protocol original)'
     size = f'{args.size[0]} x {args.size[1]} (height x width)' if args.size else 'that of each'
     size += '' if args.size else ' prediction'
-    return f'{size}, truth resized {args.mask_interpolation} (protocol input_size)'
+    return f'{size} (protocol input_size)'
 
 
 def shorten(names: Iterable[str], shown: int = 5) -> str:

@@ -193,7 +193,7 @@ class SIDHead(BaseModule):
             raise ValueError(
                 "background_target='stored' needs a background_mask of the size of the mask, "
                 f'{tuple(label.shape[1:])}, in every sample, got {found}: put KeepBackgroundMask '
-                'behind Resize, or use ResizeWithSoftMask, which resizes the stored mask too; pack '
+                'after Resize, or use ResizeWithMask, which resizes the stored mask too; pack '
                 "it ('background_mask' in the meta_keys of PackSegInputs); the data preprocessor "
                 'must not pad'
             )

@@ -4,7 +4,8 @@ img_size = (256, 256)  # width, height
 
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 binarize = dict(type='BinarizeMask', mode='auto')  # 0/1 as prepared, 0/255 with JPEG noise as raw
-resize = dict(type='Resize', scale=img_size, keep_ratio=False)
+# Masks of 0 and 1: bilinearly on the image's grid, then cut at 0.5; so does ScoreAtInputSize.
+resize = dict(type='ResizeWithMask', scale=img_size, keep_ratio=False)
 # An eighth of the side (32 px of 256) per hole; the mask stays whole.
 cut_out = dict(
     type='RandomCutOut', prob=0.3, n_holes=10, cutout_ratio=(0.125, 0.125), seg_fill_in=None
@@ -33,8 +34,8 @@ stage1_train_pipeline = [
     pack,
 ]
 # Without ScoreAtInputSize, and with protocol='original' below, scores at the size of the files.
-score = dict(type='ScoreAtInputSize', mask_interpolation='nearest')
-test_pipeline = [load[0], resize, load[1], score, binarize, pack]
+score = dict(type='ScoreAtInputSize')
+test_pipeline = [load[0], resize, load[1], binarize, score, pack]
 tta_pipeline = [
     load[0],
     dict(
@@ -47,8 +48,8 @@ tta_pipeline = [
                 dict(type='RandomFlip', prob=1.0, direction='vertical'),
             ],
             [load[1]],
-            [score],
             [binarize],
+            [score],
             [pack],
         ],
     ),
@@ -63,11 +64,7 @@ official_cut_out = dict(
     cutout_shape=(32, 32),
     seg_fill_in=None,
 )
-official_tail = [
-    official_cut_out,
-    dict(type='ResizeWithSoftMask', scale=img_size, keep_ratio=False),
-    dict(type='PackSoftSegInputs'),
-]
+official_tail = [official_cut_out, resize, dict(type='PackSoftSegInputs')]
 official_train_pipeline = [
     *load,
     dict(type='SoftMask'),
@@ -82,19 +79,6 @@ official_stage1_train_pipeline = [
     dict(type='RandomRotateReflect', prob=0.5, degree=90),
     *stage1_train_pipeline[5:7],
     *official_tail,
-]
-official_score = dict(type='ScoreAtInputSize', mask_interpolation='bilinear')
-official_test_pipeline = [load[0], resize, load[1], official_score, binarize, pack]
-official_tta_pipeline = [
-    load[0],
-    dict(
-        tta_pipeline[1],
-        transforms=[
-            *tta_pipeline[1]['transforms'][:3],
-            [official_score],
-            *tta_pipeline[1]['transforms'][4:],
-        ],
-    ),
 ]
 
 train_dataloader = dict(
