@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
+
+from .unwrap import segmentor_with
 
 
 def to_channels_last(module: nn.Module, args: tuple) -> tuple:
@@ -37,14 +38,7 @@ class ChannelsLastHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Register :func:`to_channels_last` with the backbone, once."""
-        model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        if not hasattr(model, 'backbone'):
-            raise TypeError(
-                f'ChannelsLastHook needs a model with a backbone, got {type(model).__name__}: '
-                'take it out of default_hooks'
-            )
+        model = segmentor_with('backbone', runner, self)
         if self._handle is None:
             self._handle = model.backbone.register_forward_pre_hook(to_channels_last)
 

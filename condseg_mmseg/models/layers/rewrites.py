@@ -162,11 +162,12 @@ def _product(conv: nn.Conv2d, x: Tensor, channels_last: bool = False) -> Tensor:
     """
     weight, pixels = conv.weight.flatten(1), x.flatten(2)  # (O, C), (N, C, H * W)
     if channels_last:
-        out = F.linear(pixels.transpose(1, 2), weight, conv.bias).transpose(1, 2)
-    else:
-        # bmm, not baddbmm, which mmengine's get_flops does not count
-        out = torch.bmm(weight.expand(x.shape[0], -1, -1), pixels)
-        out += conv.bias[:, None]
+        out = F.linear(pixels.transpose(1, 2), weight, conv.bias)  # (N, H * W, O)
+        # unflatten first: after a transpose, torch takes one image for contiguous
+        return out.unflatten(1, x.shape[-2:]).movedim(-1, 1)
+    # bmm, not baddbmm, which mmengine's get_flops does not count
+    out = torch.bmm(weight.expand(x.shape[0], -1, -1), pixels)
+    out += conv.bias[:, None]
     return out.unflatten(2, x.shape[-2:])
 
 
