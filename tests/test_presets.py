@@ -1,4 +1,4 @@
-"""What the presets change, and that docs/differences.md names it."""
+"""What the presets change, and that docs/method.md and docs/differences.md name it."""
 
 import argparse
 import re
@@ -100,10 +100,11 @@ def test_data_sets_differ_in_their_data_only(data, stage, preset):
     assert [k for k in keys if not re.fullmatch(pattern, k)] == []
 
 
+METHOD = (ROOT / 'docs' / 'method.md').read_text()
 DOCUMENT = (ROOT / 'docs' / 'differences.md').read_text()
 TABLE = [
     [cell.strip() for cell in line.strip('|').split('|')]
-    for line in DOCUMENT.splitlines()
+    for line in METHOD.splitlines()
     if line.count('|') == 6 and not line.startswith(('|---', '| | '))
 ]
 OPTION = re.compile(r'`((?:[a-z_0-9]+\.)+[a-z_0-9]+=[^`]+)`')

@@ -1,4 +1,4 @@
-"""Each switch of docs/differences.md, set alone on the default, does what is said there."""
+"""Each switch of docs/method.md, section 7, set alone on the default, does what is said there."""
 
 import math
 

@@ -55,7 +55,7 @@ def test_all_maps_are_channels_last_and_the_weights_stay_as_they_are():
 
 
 def test_a_model_without_a_backbone_is_named():
-    with pytest.raises(TypeError, match='ChannelsLastHook works on .* backbone, got Linear'):
+    with pytest.raises(TypeError, match=r'ChannelsLastHook works on .* backbone, got Linear'):
         ChannelsLastHook().before_run(SimpleNamespace(model=nn.Linear(1, 1)))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 
 import mmcv
@@ -10,8 +11,6 @@ import pytest
 import torch
 from helpers import ROOT, load_script
 from torch import nn
-
-from condseg_mmseg.models.decode_heads.size_aware_head import SizeAwareBlock
 
 CONFIGS = ROOT / 'configs' / 'condseg'
 DEMO = str(CONFIGS / 'condseg_r18_1xb8-4e_demo-96x96.py')
@@ -81,43 +80,69 @@ def test_real_images_are_read_as_the_config_says(benchmark, tmp_path):
     torch.testing.assert_close(images[0, 2], torch.full((32, 48), (0 - 103.53) / 57.375))
 
 
-def test_literal_is_literal(benchmark, network, args, monkeypatch):
-    literal = sys.modules['_benchmark.literal']
-    seen = []
-    aggregate = literal.outlook_aggregate
-
-    def watch(*a, **k):
-        seen.append(k['backend'])
-        return aggregate(*a, **k)
-
-    monkeypatch.setattr(literal, 'outlook_aggregate', watch)
+def test_literal_is_the_one_file_with_the_same_weights(benchmark, network, args, monkeypatch):
     torch.manual_seed(0)
-    model = network.build_network(args, literal=True)
-    kinds = {type(module) for module in model.modules()}
-    assert not kinds & set(literal.LITERAL)
-    assert kinds >= set(literal.LITERAL.values()) - {literal.LiteralFusionHead}
+    ours = network.build_network(args).state_dict()
+    torch.manual_seed(0)
+    model = network.build_literal(args)
+    assert not model.training
+    state = model.state_dict()
+    assert state.keys() == ours.keys()
+    assert all(torch.equal(value, ours[name]) for name, value in state.items())
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())  # not folded
     assert all(p.is_contiguous() for p in model.parameters())
+    kinds = {type(m).__module__ for part in list(model.children())[1:] for m in part.modules()}
+    assert {kind for kind in kinds if not kind.startswith('torch.')} == {network.ONE_FILE.stem}
     ran = []
-    for name in ('uncertainty', 'foreground'):
-        for part in (model.neck.sid, model.auxiliary_head):
-            getattr(part, name).register_forward_hook(lambda m, i, o: ran.append(m))
-    call = sys.modules['_benchmark.model'].BENCHMARK
-    monkeypatch.setattr(sys.modules['_benchmark.model'], 'build_network', lambda a, b: model)
-    call.make(args, '48x64', 'literal')()
-    assert seen == ['reference'] * 8  # fg and bg of four levels
-    assert len(ran) == 4  # SID and its head with all their branches
+    for part in (model.neck.sid, model.auxiliary_head):
+        for branch in part.values():
+            branch.register_forward_hook(lambda m, i, o: ran.append(m))
+    bench = sys.modules['_benchmark.model']
+    monkeypatch.setattr(bench, 'build_literal', lambda args: model)
+    bench.BENCHMARK.make(args, '48x64', 'literal')()
+    assert len(ran) == 6  # SID and its head with all their branches
 
 
-def test_every_class_that_reorders_has_a_literal_form(benchmark, monkeypatch):
-    # a literal block that did not compute as the published one would hide behind equal logits
-    literal = sys.modules['_benchmark.literal']
-    block = SizeAwareBlock(12, 6)
-    block.__class__ = literal.LiteralBlock
-    seen = []
-    block.merge.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].shape))
-    block(torch.rand(2, 4, 5, 5), torch.rand(2, 8, 9, 9))
-    assert seen == [(2, 12, 9, 9)]  # concatenated at the fine size
+def test_other_encoders_and_widths_have_a_baseline(benchmark, network, args):
+    pytest.importorskip('efficientnet_lite_pytorch', reason='needs the extra "lite"')
+    args.config = CONFIGS / 'condseg_lite0_1xb8-6e_kvasir-seg-160x160.py'
+    torch.manual_seed(0)
+    assert network.why_not_literal(args) is None
+    model = network.build_literal(args)
+    assert model.decode_head.conv_seg.in_channels == 16
+
+
+@pytest.mark.parametrize(
+    ('config', 'reason'),
+    [
+        (
+            'condseg/condseg_r50_paper_1xb4-300e_kvasir-seg-256x256',
+            r"paper.* has neck\.attn_order=\('bg', 'fg'\), which",
+        ),
+        (
+            'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256',
+            r'decode_head\.loss_decode=.*double_sigmoid.*, which',
+        ),
+        ('baselines/fcn_lite0_1xb8-6e_kvasir-seg-160x160', r'has neck\.type=None, which'),
+        (
+            'mixed/cdfa-fpn_r50_1xb12-300e_kvasir-seg-256x256',
+            r'has neck\.sid_outputs=False, which',
+        ),
+    ],
+)
+def test_other_networks_have_no_literal_form(benchmark, network, args, config, reason):
+    args.config = ROOT / 'configs' / f'{config}.py'
+    for name in ('model', 'train'):
+        bench = sys.modules[f'_benchmark.{name}'].BENCHMARK
+        assert re.search(reason, bench.why_not(args, '48x64', 'literal'))
+        assert bench.why_not(args, '48x64', 'ours') is None
+
+
+def test_an_installed_package_says_where_the_one_file_is(benchmark, network, args, monkeypatch):
+    monkeypatch.setattr(network, 'ONE_FILE', ROOT / 'nowhere' / 'condseg_in_one_file.py')
+    for name in ('model', 'train', 'stage1'):
+        why = sys.modules[f'_benchmark.{name}'].BENCHMARK.why_not(args, '48x64', 'literal')
+        assert why == 'condseg_in_one_file.py comes with the repository only'
 
 
 def test_products_are_all_convolutions_and_matrix_products(network):

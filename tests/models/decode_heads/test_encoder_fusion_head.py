@@ -1,9 +1,10 @@
-"""The stage-1 head against its literal form; what it shares with the size-aware one."""
+"""The stage-1 head against that of the one file; what it shares with the size-aware one."""
 
 import copy
 
 import pytest
 import torch
+from helpers import load_script
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
@@ -12,6 +13,8 @@ from condseg_mmseg.models import EncoderFusionHead, SizeAwareDecodeHead
 
 WIDTHS = (4, 6, 3, 5)
 SIZES = [(13, 7), (7, 4), (4, 2), (1, 1)]
+# up-samples first; run on our head, whose parts have the same names
+literal = load_script('docs/condseg_in_one_file.py').FusionHead.forward
 
 
 def features(levels=4, n=3):
@@ -26,14 +29,6 @@ def head(levels=4, **options):
     for parameter in module.parameters():  # so that neither BN's scale nor its shift is trivial
         torch.nn.init.normal_(parameter, std=0.5)
     return module
-
-
-def literal(module, inputs):
-    """Up-sample first, then 1x1 conv, BN, ReLU; concatenate; 1x1 conv."""
-    size = [module.final_upsample * s for s in inputs[0].shape[-2:]]
-    full = [F.interpolate(x, size=size, mode='bilinear', align_corners=True) for x in inputs]
-    mixed = torch.cat([level(x) for level, x in zip(module.levels, full, strict=True)], 1)
-    return module.conv_seg(mixed)
 
 
 def samples(label):

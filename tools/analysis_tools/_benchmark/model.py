@@ -14,12 +14,13 @@ from .arguments import add_image_arguments, add_network_arguments, shapes
 from .core import Benchmark, Call, Result, largest
 from .network import (
     Variant,
+    build_literal,
     build_network,
-    heads,
     image_paths,
     products_of,
     read_images,
     smooth_images,
+    why_not_literal,
 )
 from .network import check as check_files
 from .network import wanted as wanted_variant
@@ -51,7 +52,7 @@ def passes(args: argparse.Namespace) -> dict[str, str]:
 def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     """Build one of :data:`VARIANTS`; the same weights and images for all."""
     what = VARIANTS[variant]
-    model = build_network(args, what.literal)
+    model = build_literal(args) if what.literal else build_network(args)
     if not what.literal:
         fuse_model(model)
     if what.compiled:
@@ -68,9 +69,8 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
 
     @torch.no_grad()
     def literal() -> Tensor:
-        features = model.extract_feat(images)
-        # the published network runs the heads of training at inference too
-        return [head.forward(features) for head in heads(model)][-1]
+        mask, *_ = model(images)  # the published network runs the heads of training too
+        return mask
 
     call = literal if what.literal else infer
     if what.compiled:
@@ -101,6 +101,11 @@ def compare(args: argparse.Namespace, result: Result, baseline: Result) -> dict[
     return largest(args, result, baseline) | {'mask IoU': iou.item()}
 
 
+def why_not(args: argparse.Namespace, name: str, variant: str) -> str | None:
+    """Say why a variant cannot run here, or None."""
+    return why_not_literal(args) if VARIANTS[variant].literal else None
+
+
 def wanted(args: argparse.Namespace, variant: str) -> bool:
     """Whether the arguments ask for a variant."""
     return wanted_variant(args, VARIANTS[variant])
@@ -115,6 +120,7 @@ BENCHMARK = Benchmark(
     wanted=wanted,
     compare=compare,
     check=check,
+    why_not=why_not,
     # what the products read is kept for them, which is no memory of theirs
     with_memory=lambda args, name, variant: not VARIANTS[variant].products,
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mmcv
@@ -20,11 +22,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .literal import make_literal
+from .arguments import CONFIG, ROOT
 
 _SETTLING = (2, 3, 128, 128)  # images whose BatchNorm statistics stand for those of training
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 _PRODUCTS = ('convolution', 'addmm', 'mm', 'bmm', 'baddbmm')
+ONE_FILE = ROOT / 'docs' / 'condseg_in_one_file.py'
+# arguments of a part that the one file takes too, or that do not change the function
+_FREE = {
+    'in_channels', 'out_channels', 'channels', 'head_channels', 'sid_channels', 'num_heads',
+    'kernel_size', 'with_cp', 'backend',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Variant:
     """What is done to the network of the config.
 
     Args:
-        literal: It becomes the literal network (:mod:`.literal`).
+        literal: It is built as published (:func:`build_literal`).
         bfloat16: Its forward pass runs under autocast.
         compiled: Its ``forward`` goes through ``torch.compile``.
         with_cp: Neck and heads compute maps again in the backward pass.
@@ -78,14 +86,13 @@ def read_config(path: Path) -> Config:
     return cfg
 
 
-def build_network(args: argparse.Namespace, literal: bool = False) -> nn.Module:
+def build_network(args: argparse.Namespace) -> nn.Module:
     """Build the network of ``--config`` in eval mode, with the weights of the seed.
 
     Nothing is downloaded, and nothing read but ``--checkpoint``, if it is given.
 
     Args:
         args: With ``config``, ``checkpoint`` and ``device``.
-        literal: Whether it becomes the literal one. Default False.
     """
     model_cfg = _without_weights(read_config(args.config).model.to_dict())
     # images come as they are fed to the network
@@ -96,8 +103,64 @@ def build_network(args: argparse.Namespace, literal: bool = False) -> nn.Module:
         _settle(model)
     else:
         load_checkpoint(model, str(args.checkpoint), 'cpu', strict=True, logger='silent')
-    model.to(args.device).eval()
-    return make_literal(model) if literal else model
+    return model.to(args.device).eval()
+
+
+def why_no_file() -> str | None:
+    """Say that docs/condseg_in_one_file.py is missing, as in an installed package, or None."""
+    return None if ONE_FILE.is_file() else f'{ONE_FILE.name} comes with the repository only'
+
+
+def one_file() -> ModuleType:
+    """Import docs/condseg_in_one_file.py."""
+    spec = importlib.util.spec_from_file_location(ONE_FILE.stem, ONE_FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build_literal(args: argparse.Namespace) -> nn.Module:
+    """Build the network as published: docs/condseg_in_one_file.py with the config's encoder.
+
+    It has the weights of :func:`build_network`, computes the maps of all heads in eval mode too,
+    and its memory format is contiguous.
+
+    Args:
+        args: As there; nothing of it is refused by :func:`why_not_literal`.
+    """
+    ours, cfg = build_network(args), read_config(args.config).model
+    neck = cfg.neck
+    literal = one_file().ConDSeg(
+        ours.backbone,
+        neck.in_channels,
+        neck.out_channels,
+        neck.num_heads,
+        neck.kernel_size,
+        neck.get('sid_channels') or neck.in_channels[-1] // 2,
+        cfg.decode_head.head_channels,
+        cfg.auxiliary_head.channels,
+    )
+    literal.load_state_dict(ours.state_dict(), strict=True)
+    return literal.to(args.device, memory_format=torch.contiguous_format).eval()
+
+
+def why_not_literal(args: argparse.Namespace) -> str | None:
+    """Say why the one file cannot build the network of ``--config``, or None.
+
+    It may differ from that of ConDSeg with ResNet-50 in its encoder and its widths.
+    """
+    if missing := why_no_file():
+        return missing
+    model, published = read_config(args.config).model, read_config(ROOT / CONFIG).model
+    for part in ('neck', 'decode_head', 'auxiliary_head'):
+        mine, theirs = model.get(part) or {}, published[part]
+        if not isinstance(mine, dict):  # several heads
+            return f'{ONE_FILE.name} has one {part}'
+        for name in sorted({*mine, *theirs} - _FREE, key=lambda name: (name != 'type', name)):
+            if mine.get(name) != theirs.get(name):
+                found = f'{args.config.name} has {part}.{name}={mine.get(name)}'
+                return f'{found}, which {ONE_FILE.name} does not have'
+    return None
 
 
 def _without_weights(node: Any) -> Any:

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from .arguments import add_image_arguments, add_network_arguments, shapes
 from .core import Benchmark, Call, Result
-from .network import Variant, build_network, heads, read_config, smooth_images
+from .network import (
+    Variant,
+    build_literal,
+    build_network,
+    heads,
+    one_file,
+    read_config,
+    smooth_images,
+    why_not_literal,
+)
 from .network import check as check_files
 from .network import wanted as wanted_variant
 
@@ -52,7 +61,7 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     round computes the same; Adam's own state is there before the first one.
     """
     what = VARIANTS[variant]
-    model = build_network(args, what.literal).train()
+    model = (build_literal(args) if what.literal else build_network(args)).train()
     if what.with_cp:
         for part in _checkpointed(model):
             part.with_cp = True
@@ -66,13 +75,20 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(1)
     images = smooth_images(args.batch, 3, *map(int, name.split('x'))).to(args.device)
-    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in _blobs(images).unbind()]
+    masks = _blobs(images)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=mask)) for mask in masks.unbind()]
+    literal_losses = one_file().stage2_losses if what.literal else None
+
+    def total() -> Tensor:
+        if literal_losses is not None:
+            return sum(literal_losses(model(images), masks).values())
+        return model.parse_losses(model(images, samples, mode='loss'))[0]
 
     def step() -> dict[str, Tensor]:
         torch.manual_seed(2)  # of dropout
         optimizer.zero_grad(set_to_none=True)
         with what.autocast(args.device):
-            loss, _ = model.parse_losses(model(images, samples, mode='loss'))
+            loss = total()
         loss.backward()
         optimizer.step()
         grads = {n: p.grad for n, p in weights.items() if p.grad is not None}
@@ -111,6 +127,8 @@ def compare(args: argparse.Namespace, result: Result, baseline: Result) -> dict[
 
 def why_not(args: argparse.Namespace, name: str, variant: str) -> str | None:
     """Say why a variant cannot run here, or None."""
+    if VARIANTS[variant].literal:
+        return why_not_literal(args)
     if not VARIANTS[variant].with_cp or _checkpointed(build_network(args)):
         return None
     return f'neither neck nor heads of {args.config.name} have with_cp'
