@@ -17,6 +17,8 @@ DEMO = str(CONFIGS / 'condseg_r18_1xb8-4e_demo-96x96.py')
 STAGE_1 = str(CONFIGS / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py')
 QUICK = ['--shape', '48', '64', '--repeats', '1', '--warmup', '1', '--no-memory']
 
+INFERENCE = ['literal', 'ours', 'ours-cl', 'ours-bf16', 'ours-bf16-cl', 'ours-products']
+
 
 @pytest.fixture(scope='module')
 def benchmark():
@@ -43,10 +45,11 @@ def run(benchmark, path, name, *options):
 def test_inference_of_all_variants_gives_the_same_logits(benchmark, tmp_path, capsys):
     record = run(benchmark, tmp_path / 'model.json', 'model')
     row = record['passes']['48x64']
-    assert record['variants'] == ['literal', 'ours', 'ours-bf16', 'ours-products']
+    assert record['variants'] == INFERENCE
     assert row['baseline'] == 'literal'
-    assert 0 < row['difference']['ours']['difference'] < 1e-5
-    assert row['difference']['ours']['mask IoU'] > 0.998
+    for name in ('ours', 'ours-cl'):
+        assert 0 < row['difference'][name]['difference'] < 1e-5
+        assert row['difference'][name]['mask IoU'] > 0.998
     assert 1e-3 < row['difference']['ours-bf16']['difference'] < 0.2  # it is bfloat16
     assert 0.8 < row['difference']['ours-bf16']['mask IoU'] < 1
     assert 'ours-products' not in row['difference']
@@ -186,8 +189,8 @@ def test_a_checkpoint_gives_the_weights(benchmark, network, args, tmp_path):
 def test_a_training_step_of_all_variants_is_the_same_one(benchmark, tmp_path):
     record = run(benchmark, tmp_path / 'train.json', 'train', '--dtype', 'float32')
     row = record['passes']['48x64']
-    assert record['variants'] == ['literal', 'ours', 'ours-cp']
-    for name in ('ours', 'ours-cp'):
+    assert record['variants'] == ['literal', 'ours', 'ours-cl', 'ours-cp', 'ours-cp-cl']
+    for name in record['variants'][1:]:
         assert row['difference'][name]['loss'] < 1e-5
         assert 0 < row['difference'][name]['gradient'] < 1e-3
 
@@ -237,8 +240,8 @@ def test_which_variants_run(benchmark):
     def chosen(*options):
         return model.chosen(benchmark.make_parser().parse_args(['model', *options]))
 
-    assert chosen() == ['literal', 'ours', 'ours-bf16', 'ours-products']
-    assert chosen('--dtype', 'bfloat16') == ['ours-bf16']
+    assert chosen() == INFERENCE
+    assert chosen('--dtype', 'bfloat16') == ['ours-bf16', 'ours-bf16-cl']
     assert 'ours-compiled' in chosen('--compile')
     assert chosen('--only', 'ours-bf16', 'ours') == ['ours', 'ours-bf16']
     assert chosen('--only', 'ours-compiled') == ['ours-compiled']

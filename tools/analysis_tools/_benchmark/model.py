@@ -28,7 +28,9 @@ from .network import wanted as wanted_variant
 VARIANTS = {
     'literal': Variant(literal=True),
     'ours': Variant(),
+    'ours-cl': Variant(channels_last=True),
     'ours-bf16': Variant(bfloat16=True),
+    'ours-bf16-cl': Variant(bfloat16=True, channels_last=True),
     'ours-compiled': Variant(compiled=True),
     'ours-bf16-compiled': Variant(compiled=True, bfloat16=True),
     'ours-products': Variant(products=True),
@@ -60,7 +62,7 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     torch.manual_seed(1)
     size = tuple(map(int, name.split('x')))
     images = read_images(args, *size) if args.images else smooth_images(args.batch, 3, *size)
-    images = images.to(args.device)
+    images = what.images(images.to(args.device))
 
     @torch.no_grad()
     def infer() -> Tensor:

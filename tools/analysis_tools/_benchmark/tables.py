@@ -17,32 +17,50 @@ def milliseconds(seconds: float) -> str:
     return f'{value:.3f}' if value < 1 else f'{value:.2f}' if value < 10 else f'{value:.1f}'
 
 
+LAYOUT = '-cl'  # ends the name of a variant whose figures stand beside those of the one without
+
+
 def table(record: dict) -> str:
-    """Table of one row a pass and variant.
+    """Table of one row a pass and variant; figures on channels-last maps in columns of their own.
 
     Args:
         record: What :func:`_benchmark.core.measure` returns.
     """
     passes = record['passes'].values()
     found = (row.get('difference', {}).values() for row in passes)
-    names = list(dict.fromkeys(name for row in found for kinds in row for name in kinds))
-    head = ['pass', 'variant', 'ms', 'speed-up', 'peak MiB', 'memory saving', *names]
+    kinds = list(dict.fromkeys(name for row in found for names in row for name in names))
+    columns = ['ms', 'speed-up', 'peak MiB', 'memory saving', *kinds]
+    layouts = ['', LAYOUT] if any(v.endswith(LAYOUT) for v in record['variants']) else ['']
+    head = ['pass', 'variant'] + [
+        f'{column}, channels-last' if layout else column for column in columns for layout in layouts
+    ]
     rows = []
     for row in passes:
         for variant in record['variants']:
-            cells = ['-'] * (len(head) - 2)
-            if variant in row.get('seconds', {}):
-                one = 'baseline' if variant == row['baseline'] else '-'
-                kinds = row['difference'].get(variant, {})
-                cells = [
-                    milliseconds(row['seconds'][variant]['median']),
-                    _cell(row['speed_up'].get(variant), '.2f', one),
-                    _cell(row['peak_mib'].get(variant), '.1f'),
-                    _cell(row['memory_saving'].get(variant), '.2f'),
-                    *(_cell(kinds.get(name), _form(name)) for name in names),
-                ]
-            rows.append([row['text'], variant, *cells])
+            # a name with the ending has a row of its own only where the other was not measured
+            if variant.endswith(LAYOUT) and variant.removesuffix(LAYOUT) in record['variants']:
+                continue
+            base = variant.removesuffix(LAYOUT)
+            cells = [_figures(row, base + layout, kinds) for layout in layouts]
+            rows.append(
+                [row['text'], base, *(x for pair in zip(*cells, strict=True) for x in pair)]
+            )
     return '\n'.join([markdown(head, rows), *reasons(record)])
+
+
+def _figures(row: dict, variant: str, kinds: Sequence[str]) -> list[str]:
+    if variant not in row.get('seconds', {}):
+        return ['-'] * (4 + len(kinds))
+    differences = row['difference'].get(variant, {})
+    return [
+        milliseconds(row['seconds'][variant]['median']),
+        _cell(
+            row['speed_up'].get(variant), '.2f', 'baseline' if variant == row['baseline'] else '-'
+        ),
+        _cell(row['peak_mib'].get(variant), '.1f'),
+        _cell(row['memory_saving'].get(variant), '.2f'),
+        *(_cell(differences.get(kind), _form(kind)) for kind in kinds),
+    ]
 
 
 def reasons(record: dict) -> list[str]:

@@ -28,9 +28,13 @@ from .network import wanted as wanted_variant
 VARIANTS = {
     'literal': Variant(literal=True),
     'ours': Variant(),
+    'ours-cl': Variant(channels_last=True),
     'ours-cp': Variant(with_cp=True),
+    'ours-cp-cl': Variant(with_cp=True, channels_last=True),
     'ours-bf16': Variant(bfloat16=True),
+    'ours-bf16-cl': Variant(bfloat16=True, channels_last=True),
     'ours-bf16-cp': Variant(bfloat16=True, with_cp=True),
+    'ours-bf16-cp-cl': Variant(bfloat16=True, with_cp=True, channels_last=True),
     'ours-compiled': Variant(compiled=True),
     'ours-bf16-compiled': Variant(compiled=True, bfloat16=True),
 }
@@ -75,6 +79,7 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(1)
     images = smooth_images(args.batch, 3, *map(int, name.split('x'))).to(args.device)
+    images = what.images(images)
     masks = _blobs(images)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=mask)) for mask in masks.unbind()]
     literal_losses = one_file().stage2_losses if what.literal else None
