@@ -140,6 +140,24 @@ def test_what_cannot_run_is_left_out_with_its_reason(core, args):
     assert printed.endswith('\n\nWithout one: it is broken.')
 
 
+def test_channels_last_figures_stand_beside_the_others(benchmark):
+    tables = sys.modules['_benchmark.tables']
+    seconds = {'literal': 4e-3, 'ours': 2e-3, 'ours-cl': 1e-3, 'alone-cl': 8e-3}
+    row = {
+        'text': 'p', 'baseline': 'literal', 'peak_mib': {'ours': 3.0, 'ours-cl': 2.0},
+        'seconds': {name: {'median': value} for name, value in seconds.items()},
+        'speed_up': {'ours': 2.0, 'ours-cl': 4.0, 'alone-cl': 0.5}, 'memory_saving': {},
+        'difference': {'ours-cl': {'difference': 0.25}},
+    }  # fmt: skip
+    head, _, *rows = tables.table({'variants': list(seconds), 'passes': {'p': row}}).splitlines()
+    assert head.startswith('| pass | variant | ms | ms, channels-last | speed-up | speed-up, chan')
+    assert rows == [
+        '| p | literal | 4.00 | - | baseline | - | - | - | - | - | - | - |',
+        '| p | ours | 2.00 | 1.00 | 2.00 | 4.00 | 3.0 | 2.0 | - | - | - | 2.5e-01 |',
+        '| p | alone | - | 8.00 | - | 0.50 | - | - | - | - | - | - |',
+    ]
+
+
 def test_both_variants_of_stage_1_are_one_function(benchmark, tmp_path, capsys):
     path = tmp_path / 'out.json'
     benchmark.main([*TINY, '--no-memory', '--json', str(path)])

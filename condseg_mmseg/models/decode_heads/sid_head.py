@@ -62,9 +62,13 @@ class SIDBranch(BaseModule):
 class SIDHead(BaseModule):
     """Supervise foreground, background and uncertainty maps (training only).
 
-    Stands as ``auxiliary_head`` behind :class:`CDFANeck` with ``sid_outputs=True`` and reads the
-    last three of its outputs. mmseg never calls it in prediction. Paper, section "Semantic
-    Information Decoupling".
+    It is the ``auxiliary_head`` after :class:`CDFANeck` with ``sid_outputs=True`` and reads the last
+    three of its outputs. mmseg never calls it in prediction. Paper, section "Semantic Information
+    Decoupling".
+
+    It is no mmseg ``BaseDecodeHead``: it has three logit maps instead of one, its losses couple
+    them, and so it has no ``conv_seg``, ``threshold``, ``sampler``, ``in_index`` and ``predict``.
+    mmseg calls ``loss`` only, which has the arguments of a ``BaseDecodeHead``.
 
     Args:
         in_channels: Channels C of fg, bg and uc. Default 128.
