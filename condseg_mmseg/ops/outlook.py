@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from .fast import outlook_fast, pays
-from .native import DTYPES, outlook_native, unavailable
+from .library import unavailable
+from .native import DTYPES, outlook_native
 from .reference import outlook_reference
 
 BACKENDS = ('auto', 'reference', 'fast', 'native')
@@ -46,8 +47,6 @@ def can_run(
 ) -> str | None:
     """Return None where a backend computes this case, else one sentence that says why not.
 
-    Asking about 'native' for a case it covers builds its library, once per user and machine.
-
     Args:
         backend: 'reference', which computes every case, 'fast' or 'native'.
         values: (N, C, H, W).
@@ -78,9 +77,7 @@ def _exporting() -> bool:
     return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or bool(compiler and compiler())
 
 
-def _choose(
-    values: Tensor, logits: Tensor, kernel_size: int, stride: int, attn_drop: float, training: bool
-) -> str:
+def _choose(values: Tensor, logits: Tensor, stride: int, attn_drop: float, training: bool) -> str:
     """The backend of 'auto': the first of native, fast, reference that can run and pays."""
     if can_run('fast', values, logits, stride, attn_drop, training):
         return 'reference'
