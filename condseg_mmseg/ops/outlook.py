@@ -85,7 +85,7 @@ def _choose(values: Tensor, logits: Tensor, stride: int, attn_drop: float, train
         return 'fast'
     if can_run('native', values, logits, stride, attn_drop, training) is None:
         return 'native'
-    return 'fast' if pays(values, kernel_size) else 'reference'
+    return 'fast' if pays(values) else 'reference'
 
 
 def outlook_aggregate(
@@ -139,7 +139,7 @@ def outlook_aggregate(
         scale = (values.shape[1] // num_heads) ** -0.5
     case = (stride, attn_drop, training)
     if backend == 'auto':
-        backend = _choose(values, logits, kernel_size, *case)
+        backend = _choose(values, logits, *case)
     elif reason := can_run(backend, values, logits, *case):
         raise ValueError(f"backend='{backend}' cannot run here: {reason}; use 'auto'")
     if backend == 'native':
