@@ -48,14 +48,19 @@ def can_run(
     """Return None where a backend computes this case, else one sentence that says why not.
 
     Args:
-        backend: 'reference', which computes every case, 'fast' or 'native'.
+        backend: 'reference' or 'auto', which compute every case, 'fast' or 'native'.
         values: (N, C, H, W).
         logits: (N, num_heads * k^4, ceil(H / stride), ceil(W / stride)).
         stride: Step between window centres in pixels. Default 1.
         attn_drop: Dropout probability of the weights. Default 0.
         training: Whether that dropout is active. Default False.
+
+    Raises:
+        ValueError: There is no such backend.
     """
-    if backend == 'reference':
+    if backend not in BACKENDS:
+        raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
+    if backend in ('reference', 'auto'):
         return None
     if stride != 1:
         return f'the regrouped form needs stride=1, got stride={stride}'
@@ -133,8 +138,6 @@ def outlook_aggregate(
             name in a case it does not compute.
     """
     _check(values, logits, num_heads, kernel_size, stride, attn_drop)
-    if backend not in BACKENDS:
-        raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
     if scale is None:
         scale = (values.shape[1] // num_heads) ** -0.5
     case = (stride, attn_drop, training)

@@ -198,7 +198,10 @@ def test_can_run_says_why_not(monkeypatch):
         assert 'stride=2' in can_run(backend, *case, stride=2)
         assert 'attn_drop=0.5' in can_run(backend, *case, attn_drop=0.5, training=True)
     assert can_run('fast', *case, attn_drop=0.5) is None
-    assert can_run('reference', *case, stride=2, attn_drop=0.5, training=True) is None
+    for backend in ('reference', 'auto'):
+        assert can_run(backend, *case, stride=2, attn_drop=0.5, training=True) is None
+    with pytest.raises(ValueError, match=r"'reference', 'fast', 'native'\), got 'banana'"):
+        can_run('banana', *case)
     assert 'torch.float64' in can_run('native', case[0], case[1].double())
     assert 'meta' in can_run('native', case[0].to('meta'), case[1])
     monkeypatch.setattr('condseg_mmseg.ops.outlook.unavailable', lambda: 'no compiler')
