@@ -22,7 +22,7 @@ SWITCH_VARIABLE = 'CONDSEG_MMSEG_NATIVE'
 VARIANTS = ('baseline', 'avx2', 'avx512')
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-# as many checkouts are installed in editable mode; the cache may hold a wheel without the library
+# beside setup.py the installation is editable; pip's cache may hold a wheel without the library
 COMMAND = 'pip install --force-reinstall --no-deps --no-cache-dir ' + (
     f'-e {shlex.quote(str(_CHECKOUT))}' if (_CHECKOUT / 'setup.py').is_file() else '.'
 )

@@ -158,9 +158,9 @@ def outlook_native(
     Arguments and result are those of :func:`condseg_mmseg.ops.outlook_aggregate`, already checked.
     float32 and bfloat16 are read and written as they are; tensors of float16, or of two dtypes, are
     converted to float32 around the call. All is computed in float32. Any memory format is taken;
-    the result is contiguous, and the same for every number of threads. NaN and infinity spread as
-    in the reference; only gradients at values that are not finite may differ near the image's
-    border. A second derivative is refused.
+    the result is contiguous, and the same for every number of threads and on every CPU with fused
+    multiply-adds. NaN and infinity spread as in the reference; only gradients at values that are
+    not finite may differ near the image's border. A second derivative is refused.
     """
     if torch.compiler.is_compiling():  # the operator alone is one node of the graph
         return torch.ops.condseg_mmseg.outlook(values, logits, num_heads, kernel_size, scale)

@@ -125,7 +125,8 @@ def outlook_aggregate(
         attn_drop: Dropout probability of the weights after the softmax. Default 0.
         training: Whether that dropout is active. Default False.
         backend: 'reference' (literal unfold, matmul, fold), 'fast' (regrouped, in PyTorch; stride
-            1, no weight dropout), 'native' (the same in C; CPU, float32 or half precision) or
+            1, no weight dropout), 'native' (the same in C; CPU, float32 or half precision, first
+            derivatives only) or
             'auto': native where it can run, else fast where it can run and the map is large enough
             to pay, else reference. A graph that is exported or traced holds no call of our library:
             there 'auto' never takes native. Default 'auto'.
