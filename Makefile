@@ -25,7 +25,7 @@ help: ## Show this list
 
 install: $(STAMP) ## Make the environment .venv with pinned versions, and install this package into it
 
-$(STAMP): setup.py pyproject.toml condseg_mmseg/version.py $(CONSTRAINTS)
+$(STAMP): setup.py pyproject.toml condseg_mmseg/version.py $(CONSTRAINTS) $(wildcard condseg_mmseg/ops/csrc/*)
 	@test -x $(PYTHON) || $(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON3) is not Python 3.10 or newer; name one: make install PYTHON3=python3.11"; exit 1; }
 	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 
 import condseg_mmseg
 from condseg_mmseg.configs import config_dir, list_configs, main
+from condseg_mmseg.ops import library
 
 NAME = re.compile(
     r'[a-z0-9-]+?(-stage1)?'  # method
@@ -140,15 +142,21 @@ def test_version_is_said_once(root):
 
 
 @pytest.fixture(scope='module')
-def built(root, tmp_path_factory):
-    """The sdist, and the wheel made from it, of a copy of the checkout."""
+def source(root, tmp_path_factory):
+    """A copy of the checkout."""
     source = tmp_path_factory.mktemp('source')
-    ignore = shutil.ignore_patterns('__pycache__', '*.egg-info')
+    ignore = shutil.ignore_patterns('__pycache__', '*.egg-info', '*.so')
     for name in ('condseg_mmseg', 'configs', 'docs', 'requirements', 'tests', 'tools'):
         shutil.copytree(root / name, source / name, ignore=ignore)
     for path in root.iterdir():
         if path.is_file():
             shutil.copy2(path, source)
+    return source
+
+
+@pytest.fixture(scope='module')
+def built(source, tmp_path_factory):
+    """The sdist, and the wheel made from it."""
     dist = tmp_path_factory.mktemp('dist')
     command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, source]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
@@ -171,9 +179,8 @@ def test_wheel_holds_package_configs_and_tools(root, built):
         metadata = wheel.read(f'condseg_mmseg-{condseg_mmseg.__version__}.dist-info/METADATA')
     expected = {'model-index.yml'} | _files(root / 'configs') | _files(root / 'tools')
     expected = {f'condseg_mmseg/.mim/{name}' for name in expected}
-    sources = ('.py', '.c', '.h')  # C of the op, compiled on first use
-    expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith(sources)}
-    assert names == expected
+    expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith('.py')}
+    assert names == expected | {'condseg_mmseg/ops/_outlook.so'}
     unconditional = re.findall(r'^Requires-Dist: ([a-z]+)[^;\n]*$', metadata.decode(), re.MULTILINE)
     assert sorted(unconditional) == ['numpy', 'torch']
 
@@ -184,10 +191,11 @@ def test_sdist_holds_the_checkout(root, built):
         names = {name.partition('/')[2] for name in sdist.getnames()}
     expected = {'setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'Makefile'}
     expected |= {'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CITATION.cff'}
+    expected |= _files(root / 'condseg_mmseg') - {'condseg_mmseg/ops/_outlook.so'}
     for folder in ('configs', 'docs', 'requirements', 'tests', 'tools'):
         expected |= _files(root / folder)
     assert sorted(expected - names) == []
-    assert not [name for name in names if '__pycache__' in name or name.endswith('.pyc')]
+    assert not [name for name in names if '__pycache__' in name or name.endswith(('.pyc', '.so'))]
 
 
 @pytest.mark.slow
@@ -208,3 +216,80 @@ def test_configs_are_found_in_an_installed_wheel(built, tmp_path):
     assert result.stdout == f'{configs}\n'
     cfg = Config.fromfile(configs / 'condseg' / f'{OURS[0]}.py', import_custom_modules=False)
     assert cfg.custom_imports.imports == ['condseg_mmseg']
+
+
+def _run_op(site, tmp_path):
+    """Run the op of an installed package twice, without mmseg, which takes its time to import."""
+    code = (
+        'import sys, types; package = types.ModuleType("condseg_mmseg"); '
+        f'package.__path__ = [{str(site / "condseg_mmseg")!r}]; '
+        'sys.modules["condseg_mmseg"] = package; '
+        'import torch; from condseg_mmseg.ops import can_run, outlook_aggregate; '
+        'case = torch.ones(1, 1, 3, 3), torch.zeros(1, 81, 3, 3); '
+        'print(can_run("native", *case)); '
+        'print(f"{outlook_aggregate(*case, 1, 3)[0, 0, 1, 1].item():.4f}")'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines(), result.stderr.splitlines()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_a_library_for_every_python(built, tmp_path):
+    machine = sysconfig.get_platform().replace('-', '_').replace('.', '_')
+    assert built[0].name == f'condseg_mmseg-{condseg_mmseg.__version__}-py3-none-{machine}.whl'
+    with zipfile.ZipFile(built[0]) as wheel:
+        wheel.extractall(tmp_path / 'site')
+    assert _run_op(tmp_path / 'site', tmp_path) == (['None', '5.4444'], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('compiler', ['false', 'there-is-no-such-compiler --really', None])
+def test_an_installation_without_a_compiler_works_and_warns_once(
+    source, tmp_path, monkeypatch, compiler
+):
+    if compiler:
+        monkeypatch.setenv('CC', compiler)
+    else:
+        monkeypatch.delenv('CC', raising=False)
+        monkeypatch.setenv('PATH', str(tmp_path))
+    site = tmp_path / 'site'
+    options = ['--no-deps', '--no-build-isolation', '--target', str(site)]
+    result = subprocess.run(
+        [sys.executable, '-m', 'pip', 'install', *options, str(source)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert not (site / 'condseg_mmseg' / 'ops' / '_outlook.so').exists()
+    (reason, value), (warning,) = _run_op(site, tmp_path)
+    assert reason == 'it was not compiled when the package was installed'
+    assert value == '5.4444'
+    assert 'install a C compiler (gcc or clang), then run: pip install --force-rein' in warning
+
+
+@pytest.mark.slow
+def test_a_compiler_that_knows_no_avx_gives_the_baseline(source, tmp_path, monkeypatch):
+    compiler = tmp_path / 'compiler'
+    compiler.write_text('#!/bin/sh\ncase "$*" in *-mavx*) exit 1;; esac\nexec cc "$@" -O1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CC', str(compiler))
+    command = ['setup.py', 'build_ext', '--build-lib', tmp_path, '--build-temp', tmp_path / 'temp']
+    subprocess.run([sys.executable, *command], cwd=source, check=True)
+    monkeypatch.setattr(library, 'LIBRARY', tmp_path / 'condseg_mmseg' / 'ops' / '_outlook.so')
+    lib = library._open()
+    assert library.choose_variant(lib) == 'baseline'
+    assert library._self_test(lib)
+    with pytest.raises(ValueError, match=r"must be one of \['baseline'\], got 'avx2'"):
+        library.choose_variant(lib, 'avx2')
+
+
+@pytest.mark.parametrize('file', ['ops/csrc/outlook.c', 'ops/csrc/simd.h', 'version.py'])
+def test_make_installs_again_after_a_change(root, tmp_path, file):
+    """The library of an editable installation is compiled by the installation only."""
+    (tmp_path / '.installed').touch()
+    command = ['make', '--question', '--directory', root, f'VENV={tmp_path}', 'install']
+    assert subprocess.run(command, check=False).returncode == 0
+    changed = [*command, '--what-if', f'condseg_mmseg/{file}']
+    assert subprocess.run(changed, capture_output=True, check=False).returncode == 1

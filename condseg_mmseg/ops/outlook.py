@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from .fast import outlook_fast, pays
-from .native import DTYPES, outlook_native, unavailable
+from .library import unavailable
+from .native import DTYPES, outlook_native
 from .reference import outlook_reference
 
 BACKENDS = ('auto', 'reference', 'fast', 'native')
@@ -46,17 +47,20 @@ def can_run(
 ) -> str | None:
     """Return None where a backend computes this case, else one sentence that says why not.
 
-    Asking about 'native' for a case it covers builds its library, once per user and machine.
-
     Args:
-        backend: 'reference', which computes every case, 'fast' or 'native'.
+        backend: 'reference' or 'auto', which compute every case, 'fast' or 'native'.
         values: (N, C, H, W).
         logits: (N, num_heads * k^4, ceil(H / stride), ceil(W / stride)).
         stride: Step between window centres in pixels. Default 1.
         attn_drop: Dropout probability of the weights. Default 0.
         training: Whether that dropout is active. Default False.
+
+    Raises:
+        ValueError: There is no such backend.
     """
-    if backend == 'reference':
+    if backend not in BACKENDS:
+        raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
+    if backend in ('reference', 'auto'):
         return None
     if stride != 1:
         return f'the regrouped form needs stride=1, got stride={stride}'
@@ -78,9 +82,7 @@ def _exporting() -> bool:
     return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or bool(compiler and compiler())
 
 
-def _choose(
-    values: Tensor, logits: Tensor, kernel_size: int, stride: int, attn_drop: float, training: bool
-) -> str:
+def _choose(values: Tensor, logits: Tensor, stride: int, attn_drop: float, training: bool) -> str:
     """The backend of 'auto': the first of native, fast, reference that can run and pays."""
     if can_run('fast', values, logits, stride, attn_drop, training):
         return 'reference'
@@ -88,7 +90,7 @@ def _choose(
         return 'fast'
     if can_run('native', values, logits, stride, attn_drop, training) is None:
         return 'native'
-    return 'fast' if pays(values, kernel_size) else 'reference'
+    return 'fast' if pays(values) else 'reference'
 
 
 def outlook_aggregate(
@@ -123,7 +125,8 @@ def outlook_aggregate(
         attn_drop: Dropout probability of the weights after the softmax. Default 0.
         training: Whether that dropout is active. Default False.
         backend: 'reference' (literal unfold, matmul, fold), 'fast' (regrouped, in PyTorch; stride
-            1, no weight dropout), 'native' (the same in C; CPU, float32 or half precision) or
+            1, no weight dropout), 'native' (the same in C; CPU, float32 or half precision, first
+            derivatives only) or
             'auto': native where it can run, else fast where it can run and the map is large enough
             to pay, else reference. A graph that is exported or traced holds no call of our library:
             there 'auto' never takes native. Default 'auto'.
@@ -136,13 +139,11 @@ def outlook_aggregate(
             name in a case it does not compute.
     """
     _check(values, logits, num_heads, kernel_size, stride, attn_drop)
-    if backend not in BACKENDS:
-        raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
     if scale is None:
         scale = (values.shape[1] // num_heads) ** -0.5
     case = (stride, attn_drop, training)
     if backend == 'auto':
-        backend = _choose(values, logits, kernel_size, *case)
+        backend = _choose(values, logits, *case)
     elif reason := can_run(backend, values, logits, *case):
         raise ValueError(f"backend='{backend}' cannot run here: {reason}; use 'auto'")
     if backend == 'native':

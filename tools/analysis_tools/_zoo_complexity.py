@@ -69,9 +69,8 @@ class _AllParts(nn.Module):
 
 
 def _outlook(inputs: Sequence, outputs: Sequence) -> Counter:
-    """Multiply-adds of the regrouped form, (2k-1)^2 a value; see :mod:`condseg_mmseg.ops.fast`."""
-    values, attn = (node.type().sizes() for node in inputs[:2])  # (B, d, H, W), (B, k, k, ...)
-    return Counter(outlook=(2 * attn[1] - 1) ** 2 * math.prod(values))
+    """Multiply-adds of one of the (2k-1)^2 steps of :mod:`condseg_mmseg.ops.fast`."""
+    return Counter(outlook=math.prod(outputs[0].type().sizes()))
 
 
 def analyze(model: nn.Module, size: tuple[int, int]) -> FlopAnalyzer:
@@ -94,7 +93,7 @@ def analyze(model: nn.Module, size: tuple[int, int]) -> FlopAnalyzer:
         if isinstance(module, ContrastDrivenFeatureAggregation):
             module.backend = 'fast'  # whatever 'auto' would take on this machine
     analyzer = FlopAnalyzer(_AllParts(model), (torch.zeros(1, 3, *size),))
-    analyzer.set_op_handle('prim::PythonOp._Outlook', _outlook)
+    analyzer.set_op_handle('aten::addcmul', _outlook)
     analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad():
         analyzer.total()

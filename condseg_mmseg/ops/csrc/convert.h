@@ -3,13 +3,9 @@
  * By the vector types of the compiler, so that every CPU rounds alike: the CPU's own instructions
  * for bfloat16 flush denormals. */
 
-typedef enum { FLOAT32, BFLOAT16 } Type; /* the numbers that native.py gives them */
-
 typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));
 typedef uint16_t hvec __attribute__((vector_size(2 * LANES)));
 typedef uint16_t hloose __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-
-INLINE long size_of(Type type) { return type == FLOAT32 ? 4 : 2; }
 
 INLINE void *skip(const void *tensor, long elements, Type type) {
   return (char *)tensor + elements * size_of(type);

@@ -1,6 +1,6 @@
 /* Outlook aggregation for CPUs, stride 1: forward and backward, each in one pass, in float32.
  *
- * The regrouped form of the package's fast.py. With A = softmax over b of scale * logits,
+ * The regrouped form, as in fast.py of the package. With A = softmax over b of scale * logits,
  * W[p, o_b - o_a] sums A[p - o_a, a, b], and
  *
  *   out[p]         = sum over delta of W[p, delta] v[p + delta]
@@ -17,122 +17,19 @@
  * All tensors are float32, or all bfloat16: elements change type where they are read and written,
  * in registers.
  *
- * Compiled without -ffast-math: NaN and infinity come through, and no start-up code of the
- * library changes how the process treats denormals.
+ * Compiled once for each instruction set, VARIANT, and then chosen among by dispatch.c. Without
+ * -ffast-math: NaN and infinity come through, and no start-up code of the library changes how the
+ * process treats denormals.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+/* each needs those before it */
+#include "job.h"
 #include "simd.h"
-
 #include "convert.h"
-
-#define CHANNELS 8 /* accumulators of one block of channels */
-
-typedef struct {
-  long height, width, plane, d;
-  int k, r, m, k2; /* window, its reach, 2k - 1, k^2 */
-  float scale;
-  /* Row buffers start `pad` floats left of column 0; what lies outside of the image stays 0 in the
-   * buffers of pixels, and is never used in those of weights. */
-  long pad, pitch;
-  int values_spill, logits_spill; /* tensors of this size leave the caches before they are read */
-} Map;
-
-#define CACHE (4L << 20) /* bytes, of a usual second-level cache */
-
-INLINE long modulo(long y, long n) { return ((y % n) + n) % n; }
-
-static Map make_map(Type type, long batch, long d, long height, long width, int k, float scale) {
-  Map s = {height, width, height * width, d, k, k / 2, 2 * k - 1, k * k, scale, 0, 0, 0, 0};
-  s.values_spill = batch * d * s.plane * size_of(type) > CACHE;
-  s.logits_spill = batch * s.k2 * s.k2 * s.plane * size_of(type) > CACHE;
-  s.pad = k - 1;
-  long blocks = (width + LANES - 1) / LANES;
-  s.pitch = (blocks * LANES + 2 * s.pad + 15) / 16;
-  s.pitch = (s.pitch | 1) * 16; /* an odd number of cache lines: no two rows share all their sets */
-  return s;
-}
-
-/* A ring of the last m rows of a tensor (d, H, W), at row modulo m. */
-static void load_row(const Map *s, const Type type, const void *tensor, long y, float *ring) {
-  if (y < 0 || y >= s->height) return;
-  float *to = ring + modulo(y, s->m) * s->d * s->pitch + s->pad;
-  for (long c = 0; c < s->d; c++, to += s->pitch) {
-    const char *from = skip(tensor, c * s->plane + y * s->width, type);
-    const long bytes = s->width * size_of(type);
-    if (y + 1 < s->height)
-      for (long i = 0; i < bytes; i += 64) __builtin_prefetch(from + bytes + i);
-    if (type == FLOAT32)
-      memcpy(to, from, bytes);
-    else
-      for (long x = 0; x < s->width; x += LANES)
-        store(to + x, load_as(type, from, x, s->width - x));
-  }
-}
-
-/* out[c, y] = sum over delta of weights[delta] * rows[c, y + delta] for `channels` channels. */
-INLINE void apply_block(const Map *s, const Type type, const int k, const int channels,
-                        const float *weights, const float *ring, long c, long y, void *out) {
-  const int m = 2 * k - 1, reach = k - 1;
-  const long pitch = s->pitch, pad = s->pad;
-  const int low = y < reach ? reach - y : 0;
-  const int high = y + reach >= s->height ? s->height - 1 - y + reach : 2 * reach;
-  for (long x = 0; x < s->width; x += LANES) {
-    vec sum[CHANNELS];
-    for (int e = 0; e < channels; e++) sum[e] = (vec){0};
-    for (int i = low; i <= high; i++) {
-      const float *w = weights + (long)i * m * pitch + pad + x;
-      const float *v = ring + (modulo(y + i - reach, m) * s->d + c) * pitch + pad + x - reach;
-      for (int j = 0; j < m; j++) {
-        const vec weight = load(w + j * pitch);
-        for (int e = 0; e < channels; e++) sum[e] += weight * load(v + e * pitch + j);
-      }
-    }
-    const long rest = s->width - x;
-    const long at = c * s->plane + y * s->width + x;
-    for (int e = 0; e < channels; e++)
-      write_as(type, out, at + e * s->plane, sum[e], rest, s->values_spill);
-  }
-}
-
-INLINE void apply_row(const Map *s, const Type type, const int k, const float *weights,
-                      const float *ring, long y, void *out) {
-  long c = 0;
-  for (; c + 8 <= s->d; c += 8) apply_block(s, type, k, 8, weights, ring, c, y, out);
-  if (c + 4 <= s->d) apply_block(s, type, k, 4, weights, ring, c, y, out), c += 4;
-  for (; c < s->d; c++) apply_block(s, type, k, 1, weights, ring, c, y, out);
-}
-
-/* A[q, a, :] of LANES neighbouring q, 0 beyond `rest`; element `at` is the logit of b = 0. */
-INLINE void softmax(const Map *s, const Type type, const int k, const void *logits, long at,
-                    long rest, vec *a) {
-  const int k2 = k * k;
-  vec top = s->scale * load_as(type, logits, at, rest);
-  a[0] = top;
-  for (int b = 1; b < k2; b++) {
-    a[b] = s->scale * load_as(type, logits, at + b * s->plane, rest);
-    top = maximum(a[b], top);
-  }
-  vec sum = {0};
-  for (int b = 0; b < k2; b++) sum += a[b] = exp_nonpositive(a[b] - top);
-  sum = first_lanes(rest) / sum;
-  for (int b = 0; b < k2; b++) a[b] *= sum;
-}
-
-INLINE void add_to(float *to, vec x) { store(to, load(to) + x); }
-
-INLINE void prefetch_next(const Map *s, const Type type, const int k, const void *logits, long at,
-                          long y) {
-  if (y + 1 < s->height)
-    for (int b = 0; b < k * k; b++)
-      __builtin_prefetch(skip(logits, at + b * s->plane + s->width, type));
-}
+#include "rows.h"
 
 /* Add A[q] of row q to the rows q + o_a of W that lie in [first, last). */
 INLINE void spread_forward(const Map *s, const Type type, const int k, const void *logits, long q,
@@ -278,9 +175,6 @@ INLINE void backward_rows(const Map *s, const Type type, const int k, const void
   finish_writes();
 }
 
-/* Chunks are taken from the bottom up, so that no row a thread's buffers still hold from the chunk
- * before can stand in for one that was not loaded. */
-
 /* Copies with a constant type and k, in which the compiler unrolls the loops over windows. */
 #define BY_KERNEL(call, type)        \
   switch (s.k) {                     \
@@ -290,95 +184,40 @@ INLINE void backward_rows(const Map *s, const Type type, const int k, const void
     default: call(type, s.k);        \
   }
 #define BY_TYPE(call)                                      \
-  if (type == BFLOAT16) {                                  \
+  if (job->type == BFLOAT16) {                             \
     BY_KERNEL(call, BFLOAT16)                              \
   } else {                                                 \
     BY_KERNEL(call, FLOAT32)                               \
   }
+#define FORWARD(TYPE, K)                                                                 \
+  forward_rows(&s, TYPE, K, skip(job->values, at, TYPE), skip(job->logits, windows, TYPE), \
+               skip(job->out, at, TYPE), first, last, buffer)
+#define BACKWARD(TYPE, K)                                                              \
+  backward_rows(&s, TYPE, K, skip(job->grad, at, TYPE), skip(job->values, at, TYPE),   \
+                skip(job->logits, windows, TYPE), skip(job->out, at, TYPE),            \
+                skip(job->grad_logits, windows, TYPE), first, last, buffer)
 
-static long chunks_of(long height, long batch, int threads, long *rows) {
-  /* short chunks balance the threads, long ones repeat less at their ends */
-  long wanted = (4L * threads + batch - 1) / batch;
-  *rows = (height + wanted - 1) / wanted;
-  if (threads == 1) *rows = height;
-  if (*rows < 8) *rows = 8;
-  return (height + *rows - 1) / *rows;
-}
-
-/* A result of this size is memory fresh from the system, whose first touch costs more than the
- * whole computation in pages of 4 KB: ask for large ones. */
-#define FRESH (16L << 20)
-
-static void large_pages(void *result, long bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  const uintptr_t first = ((uintptr_t)result + 4095) & ~(uintptr_t)4095;
-  const uintptr_t last = ((uintptr_t)result + bytes) & ~(uintptr_t)4095;
-  if (bytes >= FRESH && first < last) madvise((void *)first, last - first, MADV_HUGEPAGE);
-#else
-  (void)result, (void)bytes;
-#endif
-}
-
-#define BUFFER(floats) (calloc(1, sizeof(float) * (floats) + 64))
-#define ALIGNED(p) ((float *)(((uintptr_t)(p) + 63) & ~(uintptr_t)63))
-
-/* values, out: (batch, d, height, width); logits: (batch, k^4, height, width); all of one type, a
- * Type. 0, or 1: no memory */
-int condseg_outlook_forward(const void *values, const void *logits, void *out, long batch, long d,
-                            long height, long width, int k, float scale, int threads, int type) {
-  const Map s = make_map(type, batch, d, height, width, k, scale);
-  long rows, failed = 0, chunks = chunks_of(height, batch, threads, &rows);
-  const long floats = s.pitch * (s.m * d + (long)k * s.m * s.m) + s.k2 * LANES + 2 * LANES;
-  large_pages(out, batch * d * s.plane * size_of(type));
-#pragma omp parallel num_threads(threads) reduction(+ : failed)
-  {
-    void *memory = BUFFER(floats);
-    float *buffer = ALIGNED(memory);
-    if (!memory) failed++;
-#pragma omp for schedule(dynamic, 1)
-    for (long task = 0; task < batch * chunks; task++) {
-      const long n = task / chunks, first = (chunks - 1 - task % chunks) * rows;
-      const long last = first + rows < height ? first + rows : height;
-      const long at = n * d * s.plane, windows = n * s.k2 * s.k2 * s.plane;
-      if (!memory) continue;
-#define CALL(TYPE, K)                                                            \
-  forward_rows(&s, TYPE, K, skip(values, at, TYPE), skip(logits, windows, TYPE), \
-               skip(out, at, TYPE), first, last, buffer)
-      BY_TYPE(CALL)
-#undef CALL
+/* One thread's share: the chunks that are left, one after another. */
+void VARIANT(void *data) {
+  Job *job = data;
+  const Map s = make_map(job);
+  const long images = job->grad ? 2 : 1; /* rings of rows, and of weights, held at once */
+  const long rings = images * s.pitch * (s.m * s.d + (long)s.k * s.m * s.m);
+  void *memory = calloc(1, sizeof(float) * (rings + s.k2 * LANES) + 63);
+  float *buffer = (float *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+  long task;
+  while (memory && (task = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->tasks) {
+    /* from the bottom up, so that no row that the buffer still holds from the chunk before can
+     * stand in for one that was not loaded */
+    const long n = task / job->chunks, chunk = job->chunks - 1 - task % job->chunks;
+    const long first = chunk * job->rows;
+    const long last = first + job->rows < s.height ? first + job->rows : s.height;
+    const long at = n * s.d * s.plane, windows = n * s.k2 * s.k2 * s.plane;
+    if (job->grad) {
+      BY_TYPE(BACKWARD)
+    } else {
+      BY_TYPE(FORWARD)
     }
-    free(memory);
   }
-  return failed != 0;
-}
-
-int condseg_outlook_backward(const void *grad, const void *values, const void *logits,
-                             void *grad_values, void *grad_logits, long batch, long d,
-                             long height, long width, int k, float scale, int threads, int type) {
-  const Map s = make_map(type, batch, d, height, width, k, scale);
-  long rows, failed = 0, chunks = chunks_of(height, batch, threads, &rows);
-  const long floats = s.pitch * (2 * s.m * d + 2L * k * s.m * s.m) + s.k2 * LANES + 2 * LANES;
-  large_pages(grad_values, batch * d * s.plane * size_of(type));
-  large_pages(grad_logits, batch * s.k2 * s.k2 * s.plane * size_of(type));
-#pragma omp parallel num_threads(threads) reduction(+ : failed)
-  {
-    void *memory = BUFFER(floats);
-    float *buffer = ALIGNED(memory);
-    if (!memory) failed++;
-#pragma omp for schedule(dynamic, 1)
-    for (long task = 0; task < batch * chunks; task++) {
-      const long n = task / chunks, first = (chunks - 1 - task % chunks) * rows;
-      const long last = first + rows < height ? first + rows : height;
-      const long at = n * d * s.plane, windows = n * s.k2 * s.k2 * s.plane;
-      if (!memory) continue;
-#define CALL(TYPE, K)                                                            \
-  backward_rows(&s, TYPE, K, skip(grad, at, TYPE), skip(values, at, TYPE),       \
-                skip(logits, windows, TYPE), skip(grad_values, at, TYPE),        \
-                skip(grad_logits, windows, TYPE), first, last, buffer)
-      BY_TYPE(CALL)
-#undef CALL
-    }
-    free(memory);
-  }
-  return failed != 0;
+  free(memory);
 }

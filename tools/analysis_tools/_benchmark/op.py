@@ -87,8 +87,6 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
 
 def why_not(args: argparse.Namespace, name: str, variant: str) -> str | None:
     """Say why a backend cannot run here, or None."""
-    if variant == 'auto':
-        return None
     tensors = Case(1, 1, 1, 1).tensors(args.channels, args.num_heads, args.dtype, args.device)
     return _without_home(can_run(variant, *tensors[:2]))
 

@@ -168,9 +168,8 @@ SECTIONS = (
         "CDFA's aggregation",
         'The operation of CDFA for values of {channels} channels, {num_heads} heads, {dtype}. '
         '`reference` is the literal form (unfold, matrix product, fold), which copies every value '
-        'k^2 times; `fast` is regrouped in PyTorch; `native` is the same in C, compiled on first '
-        'use; `auto`, the default, takes one of them. In brackets: how many times faster than the '
-        'literal form.',
+        'k^2 times; `fast` is regrouped in PyTorch; `native` is the same in C; `auto`, the '
+        'default, takes one of them. In brackets: how many times faster than the literal form.',
         _op_limits,
     ),
     Section(
