@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
-
-from .unwrap import segmentor_with
 
 
 @HOOKS.register_module()
@@ -38,7 +37,14 @@ class CompileHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Replace the methods by their compiled forms, once."""
-        model = segmentor_with('extract_feat', runner, self)
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        if not hasattr(model, 'extract_feat'):
+            raise TypeError(
+                f'CompileHook compiles segmentors with extract_feat, got {type(model).__name__}: '
+                'take it out of default_hooks'
+            )
         heads = [getattr(model, name, None) for name in ('decode_head', 'auxiliary_head')]
         targets = [(model, 'extract_feat')]
         for head in heads:

@@ -4,10 +4,13 @@ import copy
 import pickle
 from types import SimpleNamespace
 
+import mmcv
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT
 from mmengine.config import Config
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS, OPTIM_WRAPPERS
 from mmseg.structures import SegDataSample
@@ -38,25 +41,54 @@ def test_the_cpu_configs_switch_it_on(config):
     assert {'type': 'ChannelsLastHook'} in Config.fromfile(config).custom_hooks
 
 
-def test_all_maps_are_channels_last_and_the_weights_stay_as_they_are():
-    model, hook = network(DEMO).eval(), ChannelsLastHook()
-    images = torch.randn(1, 3, 64, 80)
-    expected = model(images)
-    for _ in range(2):  # mmengine calls it before each loop
-        hook.before_run(SimpleNamespace(model=model))
-    assert len(model.backbone._forward_pre_hooks) == 1
+def switch_on(model):
+    ChannelsLastHook().before_run(SimpleNamespace(model=model))
+    return model
+
+
+def test_all_maps_are_channels_last_whatever_the_images_are():
+    model, images = network(DEMO).eval(), torch.randn(1, 3, 64, 80)
+    expected, weights = model(images), list(model.parameters())
+    switch_on(model)
     for x in model.extract_feat(images):
         assert x.is_contiguous(memory_format=torch.channels_last)
-    assert all(x.is_contiguous() for x in model.state_dict().values())
+        assert not x.is_contiguous()
+    assert all(a is b for a, b in zip(model.parameters(), weights, strict=True))  # optimizers'
     actual = model(images)
     assert (actual - expected).abs().max() <= 1e-4 * expected.abs().max()
-    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert torch.equal(other(images), actual)
 
 
-def test_a_model_without_a_backbone_is_named():
-    with pytest.raises(TypeError, match=r'ChannelsLastHook works on .* backbone, got Linear'):
-        ChannelsLastHook().before_run(SimpleNamespace(model=nn.Linear(1, 1)))
+@pytest.mark.slow
+def test_a_training_writes_contiguous_weights_and_resumes(tmp_path):
+    cfg = Config.fromfile(DEMO)
+    assert {'type': 'ChannelsLastHook'} in cfg.custom_hooks
+    images, masks = tmp_path / 'images', tmp_path / 'masks'
+    for folder in (images, masks):
+        folder.mkdir()
+    for name in 'abcd':
+        mmcv.imwrite(np.full((96, 96, 3), 90, np.uint8), str(images / f'{name}.png'))
+        mmcv.imwrite(np.eye(96, dtype=np.uint8), str(masks / f'{name}.png'))
+    for name in ('train.txt', 'val.txt', 'test.txt'):
+        (tmp_path / name).write_text('a\nb\nc\nd\n')
+    for part in ('train', 'val', 'test'):
+        loader = cfg[f'{part}_dataloader']
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.update(data_root=str(tmp_path), other_ann_files=())
+    cfg.train_cfg.update(max_epochs=1)
+    cfg.update(work_dir=str(tmp_path / 'run'), experiment_name='channels_last')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert any(not p.is_contiguous() for p in runner.model.parameters())
+    saved = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=True)
+    assert all(x.is_contiguous() for x in saved['state_dict'].values())
+    for name, x in runner.model.state_dict().items():
+        assert torch.equal(saved['state_dict'][name], x)
+    cfg.train_cfg.update(max_epochs=2)
+    cfg.update(resume=True, experiment_name='channels_last_resumed')
+    resumed = Runner.from_cfg(cfg)
+    resumed.train()
+    assert resumed.epoch == 2
+    assert any(not p.is_contiguous() for p in resumed.model.parameters())
 
 
 @pytest.mark.parametrize('width', [24, 40])
@@ -99,11 +131,26 @@ def test_a_guarded_model_is_copied_with_its_own_weights():
         assert torch.equal(other(x), other[0].bias[:, None, None].expand(1, 4, 4, 4))
 
 
+def test_the_optimizer_wrapper_guards_once_and_logs_the_names(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(16, 24, 1), nn.Conv2d(24, 4, 3, dilation=2))
+    logged = []
+    monkeypatch.setattr(
+        'condseg_mmseg.engine.optim_wrapper.print_log', lambda text, **_: logged.append(text)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    wrapper = OPTIM_WRAPPERS.build({'type': 'AutocastOptimWrapper', 'optimizer': optimizer})
+    for _ in range(2):
+        with wrapper.optim_context(model):
+            model(torch.randn(1, 16, 8, 8))
+    assert [text.rpartition(': ')[2] for text in logged] == ['1']
+    assert 'forward' in vars(model[1])
+    assert 'forward' not in vars(model[0])
+
+
 @pytest.mark.slow
-def test_lite0_trains_in_bfloat16_on_channels_last_maps(caplog):
+def test_lite0_trains_in_bfloat16_on_channels_last_maps():
     pytest.importorskip('efficientnet_lite_pytorch', reason='needs the extra "lite"')
-    model = network(LITE0).train()
-    ChannelsLastHook().before_run(SimpleNamespace(model=model))
+    model = switch_on(network(LITE0).train())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     wrapper = OPTIM_WRAPPERS.build({'type': 'AutocastOptimWrapper', 'optimizer': optimizer})
     images = torch.randn(8, 3, 160, 160)

@@ -1,6 +1,7 @@
 """The network hooked, recomputed, channels-last, compiled and in bfloat16."""
 
 import pytest
+import safetensors.torch
 import torch
 from helpers import ROOT
 from mmengine.config import Config
@@ -8,15 +9,16 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from condseg_mmseg.models.layers import recompute
+from condseg_mmseg.models.layers import recompute, rewrites
 
 DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
+STAGE_1 = DEMO.with_name('condseg-stage1_r18_1xb8-3e_demo-96x96.py')
 CHECKPOINTED = {'neck': {'with_cp': True}, 'decode_head': {'with_cp': True}}
 
 
-def build(**parts):
+def build(config=DEMO, **parts):
     """The demo's network, always with the same weights; ``parts`` changes its config."""
-    cfg = Config.fromfile(DEMO)
+    cfg = Config.fromfile(config)
     cfg.merge_from_dict({'model': parts})
     torch.manual_seed(0)
     return MODELS.build(cfg.model)
@@ -135,6 +137,27 @@ def test_parameters_are_contiguous(batch):
     assert all(tensor.is_contiguous() for tensor in model.state_dict().values())
     flat = torch.nn.utils.parameters_to_vector(model.parameters())
     assert flat.numel() == sum(p.numel() for p in model.parameters())
+    saved = safetensors.torch.load(safetensors.torch.save(model.state_dict()))
+    assert saved.keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('config', [DEMO, STAGE_1], ids=['stage 2', 'stage 1'])
+def test_rewrites_change_no_loss_and_no_gradient(batch, config, layout):
+    results = []
+    for enabled in (True, False):
+        model = build(config).double()
+        images = batch[0].double().contiguous(memory_format=layout)
+        views = {'strong_inputs': images.flip(0)} if config == STAGE_1 else {}
+        with rewrites(enabled):
+            loss = total(model(images, batch[1], mode='loss', **views))
+            loss.backward()
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        results.append((loss.item(), gradients, dict(model.named_buffers())))
+    (loss, gradients, statistics), (plain, expected, expected_statistics) = results
+    assert loss == pytest.approx(plain, rel=1e-12)
+    assert_same(gradients, expected, 1e-9)
+    assert_same(statistics, expected_statistics, 1e-12)
 
 
 def test_channels_last_images_make_all_maps_channels_last(batch):

@@ -62,8 +62,8 @@ class SIDBranch(BaseModule):
 class SIDHead(BaseModule):
     """Supervise foreground, background and uncertainty maps (training only).
 
-    It is the ``auxiliary_head`` after :class:`CDFANeck` with ``sid_outputs=True`` and reads the last
-    three of its outputs. mmseg never calls it in prediction. Paper, section "Semantic Information
+    It is the ``auxiliary_head`` after :class:`CDFANeck` with ``sid_outputs=True``, whose last three
+    outputs it reads. mmseg never calls it in prediction. Paper, section "Semantic Information
     Decoupling".
 
     It is no mmseg ``BaseDecodeHead``: it has three logit maps instead of one, its losses couple

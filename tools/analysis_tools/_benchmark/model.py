@@ -57,12 +57,14 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     model = build_literal(args) if what.literal else build_network(args)
     if not what.literal:
         fuse_model(model)
+    if what.channels_last:
+        model.to(memory_format=torch.channels_last)
     if what.compiled:
         model.forward = torch.compile(model.forward)
     torch.manual_seed(1)
     size = tuple(map(int, name.split('x')))
     images = read_images(args, *size) if args.images else smooth_images(args.batch, 3, *size)
-    images = what.images(images.to(args.device))
+    images = images.to(args.device)
 
     @torch.no_grad()
     def infer() -> Tensor:

@@ -45,7 +45,7 @@ class Variant:
         compiled: Its ``forward`` goes through ``torch.compile``.
         with_cp: Neck and heads compute maps again in the backward pass.
         products: Only its convolutions and matrix products run.
-        channels_last: It gets its images in channels-last memory (``ChannelsLastHook``).
+        channels_last: It runs on channels-last maps (``ChannelsLastHook``).
     """
 
     literal: bool = False
@@ -54,11 +54,6 @@ class Variant:
     with_cp: bool = False
     products: bool = False
     channels_last: bool = False
-
-    def images(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in the memory format of the variant."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return images.contiguous(memory_format=layout)
 
     def autocast(self, device: str) -> AbstractContextManager:
         """The context of the forward pass."""

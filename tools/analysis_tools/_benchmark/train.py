@@ -69,6 +69,8 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     if what.with_cp:
         for part in _checkpointed(model):
             part.with_cp = True
+    if what.channels_last:
+        model.to(memory_format=torch.channels_last)
     if what.compiled:
         model.forward = torch.compile(model.forward)
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -79,7 +81,6 @@ def build(args: argparse.Namespace, name: str, variant: str) -> Call:
     optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(1)
     images = smooth_images(args.batch, 3, *map(int, name.split('x'))).to(args.device)
-    images = what.images(images)
     masks = _blobs(images)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=mask)) for mask in masks.unbind()]
     literal_losses = one_file().stage2_losses if what.literal else None
