@@ -183,10 +183,12 @@ SECTIONS = (
         'model_256.json',
         'Inference',
         'The whole network of `{config}` with random weights. `literal` is the published order of '
-        'all steps: the literal aggregation, concatenation before the 1x1 convolutions, the '
-        'auxiliary head and the uncertainty branch computed too, contiguous format, BatchNorm by '
-        'itself. `ours` is what the config builds, with BatchNorm folded into the convolutions '
-        '(`tools/test.py --fuse-conv-bn`); `bf16` is under autocast. "mask IoU" is that of the '
+        'all steps ([condseg_in_one_file.py](condseg_in_one_file.py)): the literal aggregation, '
+        'concatenation before the 1x1 convolutions, the auxiliary head and the uncertainty branch '
+        'computed too, contiguous maps, BatchNorm by itself. `ours` is what the config builds, '
+        'with BatchNorm folded into the convolutions (`tools/test.py --fuse-conv-bn`); `bf16` is '
+        'under autocast. The columns "channels-last" are with `ChannelsLastHook`, which the CPU '
+        'configs switch on. "mask IoU" is that of the '
         "masks cut at the median of the literal network's logits, near which many pixels lie. "
         'Random BatchNorm biases lie near 1: with biases near 0 a random network of this depth '
         'enlarges rounding a thousandfold, as no trained one does.',
@@ -208,8 +210,9 @@ SECTIONS = (
         'train.json',
         'Training',
         'Forward, losses, backward and Adam. `cp` has `with_cp=True` in neck and heads: what is '
-        'inside them is computed again in the backward pass. The difference is in two columns: of '
-        'the loss, and of the gradient of all parameters, in norm; the weights are random. glibc '
+        'inside them is computed again in the backward pass; otherwise nothing is. The columns '
+        '"channels-last" are with `ChannelsLastHook`. Differences are of the loss, and of the '
+        'gradient of all parameters, in norm; the weights are random. glibc '
         'gives large maps back to the system and fetches them anew in every step: '
         '`MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000` in the environment '
         'spares that, for all variants alike.',
