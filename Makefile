@@ -52,7 +52,7 @@ lint: install ## Check style, formatting and types
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-format: install ## Mend what ruff can mend by itself
+format: install ## Fix what ruff can fix by itself
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 

@@ -36,7 +36,8 @@ VARIANTS = {
 class BuildWithMim(build_py):
     """Copies ``configs``, ``tools`` and ``model-index.yml`` to ``condseg_mmseg/.mim``.
 
-    They go to the build directory only: an editable installation uses those of the checkout.
+    They go to the build directory only: an editable installation uses those of the checkout. What
+    ``tools/dev`` holds is for maintainers and stays out.
     """
 
     def run(self) -> None:
@@ -46,7 +47,7 @@ class BuildWithMim(build_py):
         target = Path(self.build_lib) / 'condseg_mmseg' / '.mim'
         shutil.rmtree(target, ignore_errors=True)  # left by an earlier build
         target.mkdir(parents=True)
-        ignore = shutil.ignore_patterns('__pycache__', '*.pyc')
+        ignore = shutil.ignore_patterns('__pycache__', '*.pyc', 'dev')
         for name in MIM_FILES:
             source = ROOT / name
             if source.is_dir():
@@ -96,7 +97,8 @@ class BuildLibrary(build_ext):
         # no OpenMP here: the loader finds the functions of the runtime that PyTorch brought
         _run(*compiler, *FLAGS, *macros, '-shared', '-s', *inputs, '-o', str(built))
         content = built.read_bytes()
-        # by this end library.py knows a damaged file, which could end the process when loaded
+        # By this end library.py knows a damaged file, which could end the process when loaded. The
+        # library is stripped already: a tool that strips it again removes the end, and is refused.
         target.write_bytes(content + hashlib.sha256(content).digest())
 
 

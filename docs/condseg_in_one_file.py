@@ -1,8 +1,8 @@
-# ruff: noqa: D101, D102, D103  (what a class is and the shapes of its maps stand in comments)
+# ruff: noqa: D101, D102, D103  (comments say what a class is and the shapes of its maps)
 """ConDSeg in one file: both networks and their losses in plain torch, to read beside the paper.
 
-Lei et al., AAAI 2025, arXiv 2412.08345. Every step stands in the order in which the paper draws
-it, and none is made faster. Sections and rows are those of method.md, beside this file; a row is
+Lei et al., AAAI 2025, arXiv 2412.08345. Every step is in the order in which the paper draws it,
+and none is made faster. Sections and rows are those of method.md, beside this file; a row is
 where paper and released code differ. State dicts of ``condseg_r50`` and ``condseg-stage1_r50``
 load strictly, and values and gradients are those of the package's modules.
 

@@ -47,7 +47,7 @@ def resize_soft(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int], binarized: bool) -> np.ndarray:
-    """Resize a mask by the rule of its kind, which its values have no part in.
+    """Resize a mask by the rule of its kind; the values of one mask do not decide its kind.
 
     * A soft mask (float): :func:`resize_soft`.
     * A mask that ``BinarizeMask`` has cut: :func:`resize_soft`, then foreground where the result

@@ -6,10 +6,18 @@ import warnings
 from collections.abc import Iterable
 
 import mmcv.transforms
-from mmseg.datasets.transforms import PackSegInputs, Resize
+import numpy as np
+from mmseg.datasets.transforms import (
+    PackSegInputs,
+    RandomMosaic,
+    Resize,
+    ResizeShortestEdge,
+    ResizeToMultiple,
+)
 from mmseg.registry import TRANSFORMS
 
 from .mask_resize import complement, resize_mask
+from .soft_mask import SoftMask
 from .transforms import BinarizeMask, ScoreAtInputSize
 
 
@@ -42,12 +50,16 @@ class ResizeWithMask(Resize):
             if results.get(key) is not None:
                 results[key] = resize_mask(results[key], size, binarized and key == 'gt_seg_map')
                 results['mask_resized'] = True
-        if results.get('background_mask') is not None:  # halfway is foreground in both
-            foreground = complement(results['background_mask'])
-            results['background_mask'] = complement(resize_mask(foreground, size, binarized))
+        background = results.get('background_mask')
+        if background is not None and np.issubdtype(background.dtype, np.floating):
+            results['background_mask'] = resize_mask(background, size, binarized)
+        elif background is not None:  # halfway is foreground in both
+            foreground = resize_mask(complement(background), size, binarized)
+            results['background_mask'] = complement(foreground)
 
 
 ResizeWithSoftMask = ResizeWithMask
+_NEAREST = (mmcv.transforms.Resize, ResizeToMultiple, ResizeShortestEdge, RandomMosaic)
 
 
 def check_mask_steps(steps: Iterable) -> None:
@@ -60,23 +72,23 @@ def check_mask_steps(steps: Iterable) -> None:
         ValueError: For ``ScoreAtInputSize`` with its former argument.
 
     Warns:
-        UserWarning: For mmseg's ``Resize`` (by itself or in ``RandomResize``) after
-            ``BinarizeMask``: it takes OpenCV's nearest pixel, up to half a pixel off the image.
+        UserWarning: For a transform of mmseg that resizes masks (``Resize``, by itself or in
+            ``RandomResize``, ``ResizeToMultiple``, ``ResizeShortestEdge``, ``RandomMosaic``) after
+            ``BinarizeMask`` or ``SoftMask``: it takes OpenCV's nearest pixel, up to half a pixel
+            off the image.
     """
     binarized = False
     for step in steps:
-        if isinstance(step, (BinarizeMask, PackSegInputs)):  # the latter ends a view of TestTimeAug
-            binarized = isinstance(step, BinarizeMask)
+        if isinstance(step, PackSegInputs):  # it ends a view of TestTimeAug
+            binarized = False
+        if isinstance(step, (BinarizeMask, SoftMask)):
+            binarized = True
         if isinstance(step, ScoreAtInputSize):
             step.refuse_interpolation()
         resize = getattr(step, 'resize', step)
-        if (
-            binarized
-            and isinstance(resize, mmcv.transforms.Resize)
-            and not isinstance(resize, ResizeWithMask)
-        ):
+        if binarized and isinstance(resize, _NEAREST) and not isinstance(resize, ResizeWithMask):
             warnings.warn(
-                f'{type(resize).__name__} after BinarizeMask takes the nearest pixel of the mask, '
+                f'{type(resize).__name__} after the mask was cut takes its nearest pixel, '
                 "up to half a pixel beside the image's; use ResizeWithMask (in RandomResize: "
                 "resize_type='ResizeWithMask')",
                 UserWarning,

@@ -189,8 +189,8 @@ class ScoreAtInputSize(BaseTransform):
     ``gt_seg_map``. Added keys: ``mask_resized``.
 
     Args:
-        mask_interpolation: Has gone. A pipeline of an older config may still hold it, and predicts
-            as ever, but does not score. Default None.
+        mask_interpolation: No longer an option. A pipeline of an older config that names it still
+            predicts, but scoring raises an error. Default None.
 
     Raises:
         ValueError: At run time for a mask whose size is neither the image's nor the input's, for a

@@ -18,7 +18,7 @@ class CompileHook(Hook):
     the networks of this package; losses and the optimizer run as before. The first step of every
     input size takes minutes on a CPU. Compiled parts ignore ``with_cp``: the compiler chooses
     itself what to compute again. A copy of the model (as ``EMAHook`` makes one) and a pickle hold
-    the plain network, not compiled. What it gains stands in docs/performance.md::
+    the plain network, not compiled. docs/performance.md has what it gains::
 
         --cfg-options default_hooks.compile.type=CompileHook
 
@@ -64,6 +64,8 @@ class _Compiled:
 
     def __init__(self, owner: torch.nn.Module, name: str, options: dict[str, Any]) -> None:
         self.owner, self.name = owner, name
+        # as a bound method has it: what asks whether the forward is that of the class is told yes
+        self.__func__ = getattr(type(owner), name)
         self.call = torch.compile(getattr(owner, name), **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from .channels_last import guard_dilated_bfloat16
+from .dilated_bfloat16 import guard_dilated_bfloat16
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -20,8 +20,8 @@ class AutocastOptimWrapper(OptimWrapper):
     mmengine's ``AmpOptimWrapper`` asserts an accelerator. This one takes the device from the model
     and needs no gradient scaling, since bfloat16 has the range of float32. Use it with
     ``--cfg-options optim_wrapper.type=AutocastOptimWrapper``. On a CPU it guards the model against
-    a defect of PyTorch (:func:`.channels_last.guard_dilated_bfloat16`) and logs which convolutions
-    that concerns.
+    a defect of PyTorch (:func:`.dilated_bfloat16.guard_dilated_bfloat16`) and logs which
+    convolutions that concerns.
 
     Args:
         dtype: Precision of the forward pass; only 'bfloat16', since float16 needs the scaling of

@@ -182,8 +182,9 @@ class PerImageBinaryMetric(BaseMetric):
             if pred.shape != target.shape:
                 raise ValueError(
                     f'{path}: the prediction has shape {tuple(pred.shape)}, the mask '
-                    f'{tuple(target.shape)}. Put LoadAnnotations after Resize in the test '
-                    'pipeline, with ScoreAtInputSize behind it to score at the input size'
+                    f'{tuple(target.shape)}. The order of a test pipeline is LoadImageFromFile, '
+                    'ResizeWithMask, LoadAnnotations, BinarizeMask and, to score at the input '
+                    'size, ScoreAtInputSize'
                 )
             classes = (self.dataset_meta or {}).get('classes') or (None, None)
             check_truth(path, target, len(classes), self.ignore_index)

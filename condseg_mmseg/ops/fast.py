@@ -7,7 +7,7 @@ With ``A = softmax(scale * logits)`` over b, and ``delta = o_b - o_a``::
 
 W is the sum of k^2 padded maps. Nothing is written in place, and each gradient is made of the same
 two functions, :class:`_Outlook` and :class:`_Correlation`: the form can be exported, compiled and
-differentiated any number of times.
+differentiated any number of times, in reverse mode.
 """
 
 from typing import Any

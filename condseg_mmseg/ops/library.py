@@ -22,10 +22,12 @@ SWITCH_VARIABLE = 'CONDSEG_MMSEG_NATIVE'
 VARIANTS = ('baseline', 'avx2', 'avx512')
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-# beside setup.py the installation is editable; pip's cache may hold a wheel without the library
-COMMAND = 'pip install --force-reinstall --no-deps --no-cache-dir ' + (
-    f'-e {shlex.quote(str(_CHECKOUT))}' if (_CHECKOUT / 'setup.py').is_file() else '.'
-)
+# with --no-cache-dir, as pip's cache may hold a wheel without the library
+_PIP = 'pip install --force-reinstall --no-deps --no-cache-dir '
+if (_CHECKOUT / 'setup.py').is_file():  # an editable installation
+    COMMAND = f'{_PIP}-e {shlex.quote(str(_CHECKOUT))}'
+else:
+    COMMAND = f'{_PIP}.   (in a checkout of the repository)'
 
 
 def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
@@ -151,10 +153,11 @@ def load() -> ctypes.CDLL | str:
         if _self_test(lib):
             return lib
         reason = f'{LIBRARY} fails its self-test'
+    first = '' if LIBRARY.is_file() else 'install a C compiler (gcc or clang), then '
     logging.getLogger('condseg_mmseg').warning(
         'the outlook aggregation runs in PyTorch, several times slower than in C: %s. '
-        'To compile it, install a C compiler (gcc or clang), then run: %s',
-        *(reason, COMMAND),
+        'To compile it, %srun: %s',
+        *(reason, first, COMMAND),
     )
     return reason
 

@@ -81,7 +81,8 @@ def test_every_diagram_is_shown_and_is_what_the_script_draws(tmp_path):
     shown = set(re.findall(r'!\[[^]]+\]\(method/(\w+\.svg)\)', TEXT))
     assert shown == {path.name for path in folder.glob('*.svg')}
     assert len(shown) == 7
-    subprocess.run([sys.executable, '-B', str(folder / 'draw.py'), str(tmp_path)], check=True)
+    script = ROOT / 'tools' / 'dev' / 'method_diagrams' / 'draw.py'
+    subprocess.run([sys.executable, '-B', str(script), str(tmp_path)], check=True)
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
         name: (folder / name).read_text() for name in shown
     }

@@ -15,6 +15,9 @@ from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from torch._dynamo.utils import counters
 
+from condseg_mmseg.models.layers import resize_to
+
+STAGE_1 = ROOT / 'configs' / 'condseg' / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'
 DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
 
 
@@ -105,3 +108,19 @@ def test_it_reaches_the_network_inside_test_time_augmentation():
 def test_an_unknown_option_is_told_when_the_hook_is_built():
     with pytest.raises(TypeError, match='speed'):
         HOOKS.build(dict(type='CompileHook', speed='high'))
+
+
+@pytest.mark.parametrize('duplicate', [lambda x: x, copy.deepcopy], ids=['compiled', 'copy'])
+def test_a_compiled_head_keeps_its_cheaper_order(duplicate, monkeypatch):
+    cheaper = []
+    monkeypatch.setattr(
+        'condseg_mmseg.models.layers.rewrites.resize_to',
+        lambda *args: cheaper.append(1) or resize_to(*args),
+    )
+    torch.compiler.reset()
+    model = MODELS.build(Config.fromfile(STAGE_1).model)
+    hook = HOOKS.build(dict(type='CompileHook', backend='eager', fullgraph=True))
+    hook.before_run(SimpleNamespace(model=model))
+    with torch.no_grad():
+        duplicate(model).eval()(torch.ones(1, 3, 32, 48))
+    assert len(cheaper) == 4  # once a level, after its convolution

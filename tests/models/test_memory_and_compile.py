@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch.nn.utils import prune
 
 from condseg_mmseg.models.layers import recompute, rewrites
 
@@ -112,9 +113,19 @@ def test_only_with_cp_runs_a_layer_again_in_the_backward_pass(batch, parts):
     loss.backward()
     again = {name for name, times in calls.items() if times > forward[name]}
     assert bool(again) == bool(parts)
-    # usual targets of Grad-CAM
-    for name in ('decode_head.fuse.conv', 'decode_head.small.merge.conv', 'neck.enhance.3.fuse.bn'):
-        assert forward[name] == 1
+
+
+@pytest.mark.parametrize(
+    'target', ['decode_head.fuse', 'decode_head.small.merge', 'decode_head.refine.0',
+               'neck.enhance.3.fuse', 'neck.enhance.0.branches.0.1', 'decode_head.small.gates.0']
+)  # fmt: skip
+def test_a_hook_of_grad_cam_sees_one_map_and_its_gradient(batch, target):
+    model, seen = build().eval(), []
+    module = model.get_submodule(target)
+    module.register_forward_hook(lambda m, args, out: out.retain_grad() or seen.append(out))
+    model(batch[0]).sum().backward()
+    assert len(seen) == 1
+    assert seen[0].grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
@@ -129,6 +140,29 @@ def test_one_graph_can_be_differentiated_again(batch, parts):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6 * float(a.abs().max()))
     statistics = dict(model.named_buffers())
     assert statistics['neck.cdfa.0.input_convs.0.bn.num_batches_tracked'] == 1
+    # a gradient for each loss: they add up to that of the total
+    parts = [
+        torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+        for name, loss in losses.items()
+        if 'loss' in name
+    ]
+    for whole, *each in zip(first, *parts, strict=True):
+        added = sum(g for g in each if g is not None)
+        torch.testing.assert_close(added, whole, rtol=0, atol=1e-4 * float(whole.abs().max()))
+
+
+def test_the_jacobian_has_a_row_for_each_pixel(batch):
+    model = build(**CHECKPOINTED).eval()
+    maps = [x.detach()[:1] for x in model.backbone(batch[0])]
+
+    def two_pixels(x):
+        return model.decode_head(model.neck([*maps[:3], x]))[0, 0, 10:12, 10]
+
+    jacobian = torch.autograd.functional.jacobian(two_pixels, maps[3])
+    x = maps[3].requires_grad_()
+    for row, pixel in zip(jacobian, two_pixels(x), strict=True):
+        (expected,) = torch.autograd.grad(pixel, x, retain_graph=True)
+        torch.testing.assert_close(row, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_parameters_are_contiguous(batch):
@@ -139,6 +173,22 @@ def test_parameters_are_contiguous(batch):
     assert flat.numel() == sum(p.numel() for p in model.parameters())
     saved = safetensors.torch.load(safetensors.torch.save(model.state_dict()))
     assert saved.keys() == model.state_dict().keys()
+    head = model.decode_head
+    optimizer = torch.optim.LBFGS(head.parameters(), lr=1e-3, max_iter=2)
+    maps = [x.detach() for x in model.extract_feat(batch[0])]
+
+    def closure():
+        optimizer.zero_grad()
+        loss = total(head.loss(maps, batch[1], {}))
+        loss.backward()
+        return loss
+
+    before = optimizer.step(closure)
+    assert closure() < before
+    targets = [(m, 'weight') for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    prune.global_unstructured(targets, prune.L1Unstructured, amount=0.5)
+    zeros = sum(int((m.weight == 0).sum()) for m, _ in targets)
+    assert zeros == pytest.approx(0.5 * sum(m.weight.numel() for m, _ in targets), rel=1e-3)
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])

@@ -67,7 +67,7 @@ class EncoderFusionHead(MultiLevelDecodeHead):
         return self.fuse_levels(maps, self._full_size(maps[0]))
 
     @rewritten(levels_before_resize, 'levels', 'conv_seg')
-    def fuse_levels(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+    def fuse_levels(self, maps: list[Tensor], size: tuple[int, int], /) -> Tensor:
         """Logits (N, out_channels, *size) of the maps of all levels."""
         maps = [
             level(resize_to(x, size, self.align_corners))

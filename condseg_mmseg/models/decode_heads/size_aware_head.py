@@ -63,7 +63,7 @@ class SizeAwareBlock(BaseModule):
         return self.gates(s4)
 
     @rewritten(merge_before_resize, 'merge')
-    def merge_levels(self, coarse: Tensor, fine: Tensor, align_corners: bool) -> Tensor:
+    def merge_levels(self, coarse: Tensor, fine: Tensor, align_corners: bool, /) -> Tensor:
         """Step s1."""
         coarse = resize_to(coarse, fine.shape[-2:], align_corners)
         return self.merge(torch.cat((coarse, fine), 1))

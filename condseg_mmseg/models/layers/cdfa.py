@@ -126,7 +126,7 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         return self.output_convs(self.aggregate_twice(self.input_convs(x), fg, bg))
 
     @rewritten(aggregate_by_products, 'value', 'attn_fg', 'attn_bg', 'proj')
-    def aggregate_twice(self, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
+    def aggregate_twice(self, x: Tensor, fg: Tensor, bg: Tensor, /) -> Tensor:
         """The steps from ``v`` to the second ``proj``; all maps (N, C, H, W)."""
         guides = {'fg': (fg, self.attn_fg), 'bg': (bg, self.attn_bg)}
         x = self.value(x)

@@ -5,11 +5,13 @@ another order, its method carries a decorator of this file, which takes the chea
 
 * the switch is on (:func:`rewrites`, or ``CONDSEG_MMSEG_REWRITES=0`` in the environment),
 * the map is on a CPU: no GPU has shown yet that it gains,
+* no transform of ``torch.func`` is active,
 * nobody could notice: the layer and the modules that are taken apart are exactly the classes that
-  this package builds, without hooks of their own or global ones, without a parametrisation and
-  without a ``forward`` of the instance.
+  this package builds, with 1x1 convolutions, without hooks of their own or global ones, without a
+  parametrisation and without a ``forward`` of the instance.
 
-Everywhere else the method runs as it is written.
+Everywhere else the method runs as it is written. A class that is patched in place (another
+``nn.Conv2d.forward`` for everybody) is not seen.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def rewritten(cheaper: Callable[..., Tensor], *parts: str) -> Callable:
         *parts: Attributes of the layer: ``ConvModule``, ``nn.Conv2d``, or lists of them.
 
     Returns:
-        The decorator. The first argument of the method is a map (N, C, H, W), or a list of maps.
+        The decorator. The method takes positional arguments; the first is a map (N, C, H, W), or a
+        list of maps.
     """
 
     def decorate(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -73,6 +76,7 @@ def rewritten(cheaper: Callable[..., Tensor], *parts: str) -> Callable:
                 and device.type == 'cpu'
                 and (kind.__module__, kind.__qualname__) == owner
                 and not _any_global_hook()
+                and (torch.compiler.is_compiling() or not in_transform())
                 and not _is_watched(layer)
                 and all(_can_take_apart(getattr(layer, name)) for name in parts)
             ):
@@ -85,7 +89,11 @@ def rewritten(cheaper: Callable[..., Tensor], *parts: str) -> Callable:
 
 
 def _is_watched(module: nn.Module) -> bool:
-    return 'forward' in vars(module) or any(getattr(module, name) for name in _HOOKS)
+    if any(getattr(module, name) for name in _HOOKS):
+        return True
+    forward = vars(module).get('forward')
+    # CompileHook puts the compiled forward of the class there, or in a copy the plain one
+    return forward is not None and getattr(forward, '__func__', None) is not type(module).forward
 
 
 def _can_take_apart(module: nn.Module) -> bool:
@@ -96,7 +104,18 @@ def _can_take_apart(module: nn.Module) -> bool:
         return all(map(_can_take_apart, module))
     if type(module) is ConvModule:
         return module.order == ('conv', 'norm', 'act') and _can_take_apart(module.conv)
-    return type(module) is nn.Conv2d  # a parametrisation makes a class of its own
+    if type(module) is not nn.Conv2d:  # a parametrisation makes a class of its own
+        return False
+    one = (1, 1)
+    return (module.kernel_size, module.stride, module.groups) == (
+        one,
+        one,
+        1,
+    ) and module.padding in (
+        (0, 0),
+        'valid',
+        'same',
+    )
 
 
 def _norm_act(module: ConvModule, x: Tensor) -> Tensor:
@@ -135,7 +154,8 @@ def levels_before_resize(head: nn.Module, maps: list[Tensor], size: tuple[int, i
     if head.dropout is not None:  # it draws one number a channel of the concatenation
         return head.cls_seg(torch.cat(list(maps), 1))
     slices = head.conv_seg.weight.split(head.channels, dim=1)
-    return sum(F.conv2d(x, weight) for x, weight in zip(maps, slices, strict=True))
+    logits = sum(F.conv2d(x, weight) for x, weight in zip(maps, slices, strict=True))
+    return logits if head.conv_seg.bias is None else logits + head.conv_seg.bias[:, None, None]
 
 
 def aggregate_by_products(cdfa: nn.Module, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
@@ -156,7 +176,7 @@ def aggregate_by_products(cdfa: nn.Module, x: Tensor, fg: Tensor, bg: Tensor) ->
 
 
 def _product(conv: nn.Conv2d, x: Tensor, channels_last: bool = False) -> Tensor:
-    """``conv(x)`` of a 1x1 convolution with bias, in the memory format asked for.
+    """``conv(x)`` of a 1x1 convolution, in the memory format asked for.
 
     BLAS reads either operand transposed, so that nothing is copied whatever the format of ``x``.
     """
@@ -167,11 +187,10 @@ def _product(conv: nn.Conv2d, x: Tensor, channels_last: bool = False) -> Tensor:
         return out.unflatten(1, x.shape[-2:]).movedim(-1, 1)
     # bmm, not baddbmm, which mmengine's get_flops does not count
     out = torch.bmm(weight.expand(x.shape[0], -1, -1), pixels)
-    out += conv.bias[:, None]
+    if conv.bias is not None:
+        out += conv.bias[:, None]
     return out.unflatten(2, x.shape[-2:])
 
 
 def _is_channels_last(x: Tensor) -> bool:
-    if not torch.compiler.is_compiling() and in_transform():
-        return False  # torch.func refuses the question
     return x.is_contiguous(memory_format=torch.channels_last)

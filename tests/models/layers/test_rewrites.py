@@ -111,6 +111,10 @@ def nothing(*args):
     return None
 
 
+def around(forward):
+    return lambda *args: forward(*args)
+
+
 class Subclass(SizeAwareBlock):
     pass
 
@@ -135,8 +139,10 @@ WATCHED = {
     'a parametrisation': lambda x: parametrizations.weight_norm(x.merge.conv),
     'an old spectral norm': lambda x: nn.utils.spectral_norm(x.merge.conv),
     'pruning': lambda x: prune.l1_unstructured(x.merge.conv, 'weight', 0.5),
-    'another forward': lambda x: setattr(x.merge.conv, 'forward', x.merge.conv.forward),
-    'another forward of the ConvModule': lambda x: setattr(x.merge, 'forward', x.merge.forward),
+    'another forward': lambda x: setattr(x.merge.conv, 'forward', around(x.merge.conv.forward)),
+    'another forward of the ConvModule': lambda x: setattr(
+        x.merge, 'forward', around(x.merge.forward)
+    ),
     'another convolution': replace_conv,
     'another class of the block': lambda x: setattr(x, '__class__', Subclass),
 }
@@ -187,6 +193,66 @@ def test_the_switch_is_restored_after_an_error(takes_plain_form):
             raise ZeroDivisionError
         assert takes_plain_form(layer, maps(*shapes))
     assert not takes_plain_form(layer, maps(*shapes))
+
+
+PARTS = [
+    (cdfa, 'value', 1),
+    (cdfa, 'attn_fg', 1),
+    (cdfa, 'attn_bg', 1),
+    (cdfa, 'proj', 2),
+    (head, 'levels.0', 1),
+    (head, 'levels.1.conv', 1),
+    (head, 'conv_seg', 1),
+    (block, 'merge', 1),
+    (block, 'merge.conv', 1),
+]
+
+
+@pytest.mark.parametrize(('make', 'part', 'times'), PARTS, ids=[p for _, p, _ in PARTS])
+def test_a_hook_on_any_part_alone_runs(make, part, times):
+    layer, shapes = make()
+    inputs, seen = maps(*shapes), []
+    expected = run(layer, inputs, True)[0]
+    layer.get_submodule(part).register_forward_hook(lambda *_: seen.append(1))
+    out = layer(inputs) if make is head else layer(*inputs)
+    assert len(seen) == times
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+
+
+def replace(layer, part, module):
+    parent, _, name = part.rpartition('.')
+    setattr(layer.get_submodule(parent), name, module.double())
+
+
+REPLACED = {
+    'another last convolution, with bias': (head, 'conv_seg', lambda: nn.Conv2d(10, 1, 1)),
+    'a wider level': (head, 'levels.0', lambda: ConvModule(3, 5, 3, padding=1)),
+    'a level with a bias': (head, 'levels.1', lambda: ConvModule(4, 5, 1, bias=True)),
+    'a projection without bias': (cdfa, 'proj', lambda: nn.Conv2d(4, 4, 1, bias=False)),
+    'a wider value': (cdfa, 'value', lambda: nn.Conv2d(4, 4, 3, padding=1)),
+    'a grouped projection': (cdfa, 'proj', lambda: nn.Conv2d(4, 4, 1, groups=2)),
+    'a wider merge': (block, 'merge', lambda: ConvModule(7, 5, 3, padding=1)),
+}
+
+
+@pytest.mark.parametrize('what', REPLACED)
+def test_a_replaced_part_computes_what_it_says(what):
+    make, part, module = REPLACED[what]
+    layer, shapes = make()
+    torch.manual_seed(1)
+    replace(layer, part, module())
+    inputs = maps(*shapes)
+    on, off = run(layer, inputs, True), run(layer, inputs, False)
+    torch.testing.assert_close(on[0], off[0], rtol=0, atol=1e-12)
+
+
+def test_the_plain_form_runs_under_torch_func():
+    layer, shapes = block()
+    coarse, fine = (x.detach() for x in maps(*shapes))
+    layer.eval()
+    stacked = torch.stack((coarse, 2 * coarse))
+    out = torch.func.vmap(lambda x: layer(x, fine))(stacked)
+    torch.testing.assert_close(out[1], layer(2 * coarse, fine), rtol=0, atol=1e-12)
 
 
 def test_a_pruned_convolution_prunes():

@@ -1,6 +1,6 @@
 """Draws the diagrams of docs/method.md; standard library only.
 
-python docs/method/draw.py [FOLDER]
+python tools/dev/method_diagrams/draw.py [FOLDER]
 """
 
 import sys
@@ -119,6 +119,7 @@ def stage1() -> Picture:
 
 
 if __name__ == '__main__':
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
+    pictures = Path(__file__).resolve().parents[3] / 'docs' / 'method'
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else pictures
     for draw in (overview, stage1, enhancement, sid, cdfa, outlook, decoder):
         (folder / f'{draw.__name__}.svg').write_text(draw().svg(), encoding='utf-8')
