@@ -222,7 +222,7 @@ def build(tmp_path: Path, pipeline: list[dict], **options) -> object:
     ids=lambda step: step['type'],
 )
 def test_a_nearest_resize_after_the_cut_warns(tmp_path: Path, resize: dict) -> None:
-    with pytest.warns(UserWarning, match='Resize after BinarizeMask takes the nearest pixel'):
+    with pytest.warns(UserWarning, match='Resize after the mask was cut takes its nearest pixel'):
         build(tmp_path, [*LOAD, CUT, resize])
     ours = dict(resize, resize_type='ResizeWithMask')
     if resize['type'] == 'Resize':
@@ -234,6 +234,20 @@ def test_a_nearest_resize_after_the_cut_warns(tmp_path: Path, resize: dict) -> N
         build(tmp_path, [*LOAD, CUT, ours])
         build(tmp_path, [LOAD[0], resize, LOAD[1], CUT])
         build(tmp_path, [LOAD[0], both])
+
+
+@pytest.mark.parametrize(
+    ('cut', 'step'),
+    [
+        (CUT, dict(type='ResizeToMultiple', size_divisor=32)),
+        (CUT, dict(type='ResizeShortestEdge', scale=32, max_size=64)),
+        (dict(type='SoftMask'), dict(type='Resize', scale=(32, 24))),
+    ],
+    ids=['ResizeToMultiple', 'ResizeShortestEdge', 'SoftMask'],
+)
+def test_other_resizes_after_the_cut_warn_too(tmp_path: Path, cut: dict, step: dict) -> None:
+    with pytest.warns(UserWarning, match='after the mask was cut takes its nearest pixel'):
+        build(tmp_path, [*LOAD, cut, step])
 
 
 @pytest.mark.parametrize('interpolation', ['nearest', 'bilinear'])

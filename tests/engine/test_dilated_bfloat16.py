@@ -94,6 +94,26 @@ def test_the_optimizer_wrapper_guards_once_and_logs_the_names(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('layout', ['contiguous', 'channels-last'])
+def test_a_compiled_network_has_the_right_gradients_too(layout):
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    dilated = nn.Conv2d(24, 32, 3, padding=6, dilation=6, bias=False)
+    model = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1), nn.ReLU(), dilated)
+    assert guard_dilated_bfloat16(model) == ['2']
+    x = LAYOUTS[layout](torch.randn(4, 16, 40, 40))
+    gradients = []
+    for call in (model, torch.compile(model, fullgraph=True)):
+        dilated.weight.grad = None
+        with torch.autocast('cpu', torch.bfloat16):
+            out = call(x)
+        out.float().sin().sum().backward()
+        gradients.append(dilated.weight.grad)
+    expected, actual = gradients
+    assert (actual - expected).abs().max() <= 2e-2 * expected.abs().max()
+
+
+@pytest.mark.slow
 def test_lite0_trains_in_bfloat16_on_channels_last_maps():
     pytest.importorskip('efficientnet_lite_pytorch', reason='needs the extra "lite"')
     cfg = Config.fromfile(LITE0).model

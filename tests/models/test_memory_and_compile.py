@@ -10,7 +10,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.nn.utils import prune
 
-from condseg_mmseg.models.layers import recompute, rewrites
+from condseg_mmseg.models.layers import recompute
+from condseg_mmseg.models.layers.rewrites import rewrites
 
 DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
 STAGE_1 = DEMO.with_name('condseg-stage1_r18_1xb8-3e_demo-96x96.py')

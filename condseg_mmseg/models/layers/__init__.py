@@ -5,7 +5,6 @@ from .checkpoint import recompute
 from .feature_enhancement import FeatureEnhancement
 from .gates import ChannelGate, SpatialGate
 from .resize import resize_to
-from .rewrites import rewrites
 from .sid import SemanticInformationDecoupling, SIDAdapter
 
 __all__ = [
@@ -17,5 +16,4 @@ __all__ = [
     'SpatialGate',
     'recompute',
     'resize_to',
-    'rewrites',
 ]

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations, prune
 
 from condseg_mmseg.models import ContrastDrivenFeatureAggregation, EncoderFusionHead
 from condseg_mmseg.models.decode_heads.size_aware_head import SizeAwareBlock
-from condseg_mmseg.models.layers import rewrites
+from condseg_mmseg.models.layers.rewrites import rewrites
 
 FORMATS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 
