@@ -198,12 +198,13 @@ SECTIONS = (
         'model_trained.json',
         '',
         'Trained weights (those of `make demo`: `{config}`) on images of the demo, masks cut at '
-        'probability 0.5:',
+        'probability 0.5; `ours` on channels-last maps:',
     ),
     Section(
         'model_1024.json',
         '',
-        'Large images; the literal network is left out, and ratios are to `ours`:',
+        'Large images; the literal network is left out, ratios are to `ours`, and all maps are '
+        'channels-last:',
         _model_limits,
     ),
     Section(
@@ -223,7 +224,8 @@ SECTIONS = (
         'torch.compile',
         'An option (`--cfg-options default_hooks.compile.type=CompileHook`), off by default. The '
         'time to compile, minutes once a process, is not in the table. Here the whole forward pass '
-        'is one graph; the hook compiles its parts, features and heads.',
+        'is one graph; the hook compiles its parts, features and heads. Measured on channels-last '
+        'maps, when some of them were also made again in the backward pass:',
     ),
     Section('compile_train.json', '', 'Training:'),
     Section(
