@@ -25,7 +25,7 @@ def refuse_inputs(
     """
     if output is None:
         return
-    for path in filter(None, inputs):
+    for path in (path for path in inputs if path is not None):
         with contextlib.suppress(OSError):  # one of them is not there
             if os.path.samefile(output, path):
                 raise ValueError(f'{option} {output} would overwrite the input {path}')
