@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -50,10 +52,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--list', action='store_true', help='print every config instead')
     directory = config_dir()
-    if parser.parse_args(argv).list:
-        print('\n'.join(str(path) for path in list_configs(directory)))
-    else:
-        print(directory)
+    found = list_configs(directory) if parser.parse_args(argv).list else [directory]
+    try:
+        print('\n'.join(map(str, found)), flush=True)
+    except BrokenPipeError:  # `--list | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at exit, too
 
 
 if __name__ == '__main__':

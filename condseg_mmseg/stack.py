@@ -7,10 +7,14 @@ is installed, and looks at what is there when it is imported.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import re
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
 
 #: Oldest version of each module that is let pass: upstream's last mmsegmentation and mmengine, and
 #: the oldest mmcv that mmsegmentation 1.2.2 accepts. Every release of the forks is newer, and only
@@ -23,6 +27,12 @@ _UNINSTALL = (
     'onedl-mmcv onedl-mmengine onedl-mmsegmentation'
 )
 _INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
+
+
+#: What the forks say when they are imported, as if something were wrong: that optional packages,
+#: of which nothing is needed here, are not installed.
+NOTE = 'Could not import OneDL'
+WARNING = 'Fail to import ``MultiScaleDeformableAttention`` from '
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -147,6 +157,24 @@ def require_stack() -> None:
         ImportError: See :func:`check_stack` and :func:`installed_versions`.
     """
     check_stack(installed_versions())
+
+
+@contextlib.contextmanager
+def without_notes_of_the_forks() -> Iterator[None]:
+    """Keeps :data:`NOTE` (printed) and :data:`WARNING` to itself; imports run inside.
+
+    All else that is printed goes to stderr, at the end: what a command of ours prints may be read
+    by a script. The warning stays off, other warnings are as before. Where mmseg's data sets or
+    models were imported earlier, they have said it already.
+    """
+    warnings.filterwarnings('ignore', re.escape(WARNING), UserWarning)
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        lines = printed.getvalue().splitlines(keepends=True)
+        sys.stderr.write(''.join(line for line in lines if line.rstrip('\r\n') != NOTE))
 
 
 def _message(

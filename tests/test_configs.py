@@ -35,7 +35,7 @@ STEM = re.compile(
     r'_(?P<data>[a-z0-9-]+)-(?P<height>\d+)x(?P<width>\d+)'
 )
 DATA_SETS = ('kvasir-seg', 'kvasir-sessile', 'glas', 'isic2016', 'isic2017')
-LOOP_OF = dict(train='EpochBasedTrainLoop', val='ValLoop', test='TestLoop')
+LOOP_OF = dict(train='NonEmptyEpochTrainLoop', val='ValLoop', test='TestLoop')
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """What a user gets: the wheel, the configs, names and pins."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -60,6 +61,18 @@ def test_list_leaves_out_the_bases(root, capsys):
     assert not [path for path in listed if '_base_' in str(path.relative_to(root))]
     main(['--list'])
     assert len(capsys.readouterr().out.splitlines()) == len(list_configs(config_dir()))
+
+
+def test_a_list_that_is_cut_off_is_no_error(root):
+    """``--list | head`` closes the pipe."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, '-m', 'condseg_mmseg.configs', '--list'],
+        cwd=root, stdout=write, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, '')
 
 
 def test_config_names(all_names):

@@ -1,8 +1,11 @@
 """The check of the installed stack: what it refuses, and what it says."""
 
+import contextlib
+import os
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
 
@@ -177,6 +180,58 @@ def test_another_library_is():
     message = import_failure(ImportError('libtorch_cpu.so: cannot open shared object file'))
     assert message.endswith(INSTALL)
     assert 'apt-get' not in message
+
+
+def test_exactly_two_notes_of_the_forks_are_kept_back(capsys):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        with contextlib.suppress(KeyError), stack.without_notes_of_the_forks():
+            print('Could not import OneDL')
+            print('Could not import OneDL, once more')
+            print('another')
+            warnings.warn(f'{stack.WARNING}``mmcv``', stacklevel=1)
+            warnings.warn(f'{stack.WARNING}``mmcv``', RuntimeWarning, stacklevel=1)
+            warnings.warn('other', stacklevel=1)
+            raise KeyError
+        warnings.warn('afterwards', stacklevel=1)
+    kept = [(item.category, str(item.message)) for item in caught]
+    assert kept == [
+        (RuntimeWarning, f'{stack.WARNING}``mmcv``'),
+        (UserWarning, 'other'),
+        (UserWarning, 'afterwards'),
+    ]
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert captured.err == 'Could not import OneDL, once more\nanother\n'
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['-c', 'import condseg_mmseg'],
+        ['tools/train.py', 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'],
+        ['tools/analysis_tools/evaluate_folder.py', 'none', 'none'],
+        ['tools/analysis_tools/compare.py', 'none', 'none'],
+        ['tools/analysis_tools/contact_sheet.py', 'none', 'none'],
+        ['tools/dataset_converters/check.py', 'configs'],
+        ['tools/dataset_converters/prepare.py', 'custom', 'none', 'none'],
+        ['tools/train_two_stages.py', 'none', 'none'],
+        ['tools/model_converters/condseg2mmseg.py', 'none', 'none'],
+    ],
+)
+def test_the_notes_are_not_seen(root, tmp_path, arguments):
+    command = [arguments[0], *arguments[1:]]
+    if command[0] != '-c':
+        command = [str(root / command[0]), *(str(root / a) if '/' in a else a for a in command[1:])]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(root)), capture_output=True, text=True,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert 'OneDL' not in said
+    assert 'MultiScaleDeformableAttention' not in said
+    if command[0] == '-c':
+        assert (done.returncode, said) == (0, '')
 
 
 def _import_with_stand_ins(tmp_path, root, versions):

@@ -288,9 +288,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f'--work-dir: {error}') from error
     record, _ = open_record(args, stages)
     check_encoders_fit(*stages)
+    nodes = int(os.environ.get('NNODES', '1').partition(':')[0]) if args.gpus else 1
     for stage in stages:
         if not record['stages'][stage.name]['complete']:
-            check_data_sets(stage)
+            check_data_sets(stage, nodes * (args.gpus or 1))
     try:
         args.work_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

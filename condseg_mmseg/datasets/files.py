@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import os.path as osp
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
@@ -41,7 +41,8 @@ def read_names(path: str) -> list[str]:
 class FolderIndex:
     """The image files of a folder and its sub-folders, by stem.
 
-    The folder is read once, so that resolving N names costs no further system call.
+    The folder is read once, so that resolving N names costs no further system call. Linked folders
+    are followed, but no file is listed twice: see :func:`_walk`.
 
     Args:
         folder: Path of the folder.
@@ -60,10 +61,9 @@ class FolderIndex:
         self.exact = '.' in self.suffix
         self.files: set[str] = set()
         self.by_stem: dict[str, list[str]] = {}
-        for root, folders, files in os.walk(folder, followlinks=True):
-            folders.sort()
+        for root, files in _walk(folder):
             relative = osp.relpath(root, folder).replace(os.sep, '/')
-            for file in sorted(files):
+            for file in files:
                 if file.startswith('.') or not (has_image_suffix(file) or self._ends(file)):
                     continue
                 path = file if relative == '.' else f'{relative}/{file}'
@@ -108,6 +108,27 @@ class FolderIndex:
             found = [p for p in (stem + self.suffix + ending, name) if p in self.files][:1]
             found = found or self.by_stem.get(stem + self.suffix, [])
         return found
+
+
+def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """Give each folder from ``folder`` down once, with the names of its files, both sorted.
+
+    A link to a folder is followed, unless it leads back into ``folder``, where the files have a
+    path without the link, or to where another link has led before.
+    """
+    top = osp.realpath(folder)
+    seen = {top}
+    for root, folders, files in os.walk(folder, followlinks=True):
+        kept = []
+        for name in sorted(folders):
+            path = osp.join(root, name)
+            real = osp.realpath(path)
+            back = osp.islink(path) and osp.join(real, '').startswith(osp.join(top, ''))
+            if real not in seen and not back:
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
+        yield root, sorted(files)
 
 
 def displayed_size(path: str, is_mask: bool = False) -> tuple[int, int]:

@@ -134,12 +134,12 @@ def _snapshot(root):
 @pytest.mark.parametrize(
     ('option', 'name', 'message'),
     [
-        ('--sheet', 'data/images/a.png', 'would write over a file that is checked'),
-        ('--sheet', 'link.png', 'would write over a file that is checked'),
+        ('--sheet', 'data/images/a.png', 'data/images/a.png would overwrite the input'),
+        ('--sheet', 'link.png', 'link.png would overwrite the input'),
         ('--sheet', 'data/masks/new.png', 'a folder of images or masks that is checked'),
         ('--json', 'data/masks/sub/new.json', 'a folder of images or masks that is checked'),
-        ('--json', 'names.json', 'would write over a file that is checked'),
-        ('--sheet', 'far/a.png', 'would write over a file that is checked'),
+        ('--json', 'names.json', 'names.json would overwrite the input'),
+        ('--sheet', 'far/a.png', 'far/a.png would overwrite the input'),
     ],
 )
 def test_no_output_goes_where_the_data_is(folder, tmp_path, capsys, option, name, message):

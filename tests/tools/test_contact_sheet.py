@@ -256,3 +256,29 @@ def test_command_line_from_another_directory(data, plain, tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith(str(out))
     assert cv2.imread(str(out)).shape == (30 + 2 * 52, 132 + 4 * 52, 3)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (dict(config='no.py'), 'no.py cannot be read as a config: FileNotFoundError'),
+        (dict(data_root='/absent'), '/absent/images'),
+        (dict(device='cuda:99'), '--device cuda:99 cannot be used'),
+        (dict(split='test', cfg_options='test_dataloader=None'), 'has no test_dataloader'),
+        (dict(out='{data}/images/val_0.png'), '--out {data}/images/val_0.png would overwrite'),
+    ],
+)
+def test_what_cannot_be_used_gets_a_message(data, plain, tmp_path, wrong, message):
+    given = dict(config=plain[0], data_root=data, out=tmp_path / 'a.png') | wrong
+    config, options = given.pop('config'), given.items()
+    before = (data / 'images' / 'val_0.png').read_bytes()
+    command = [sys.executable, str(SCRIPT), str(config), str(plain[1])]
+    for key, value in options:
+        command += ['--' + key.replace('_', '-'), str(value).format(data=data)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert 'Traceback' not in result.stderr
+    assert 'error: ' in result.stderr
+    assert message.format(data=data) in result.stderr
+    assert not (tmp_path / 'a.png').exists()
+    assert (data / 'images' / 'val_0.png').read_bytes() == before

@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,10 +136,11 @@ def test_numbers_are_those_of_mmseg_with_the_metric(data: Path, size: tuple | No
     assert [row[0] for row in files[0][1:]] == ['a', 'b', 'c', 'd']
 
 
-def test_masks_against_themselves(data: Path) -> None:
+def test_masks_against_their_copies(data: Path) -> None:
     """JPEG noise or not, and whatever the size."""
+    shutil.copytree(data / 'gt', data / 'copy')
     for options in ((), ('--protocol', 'input_size')):
-        report = run(data, *options, pred='gt')
+        report = run(data, *options, pred='copy')
         assert report['results']['image/mDice'] == 100
         assert report['predictions'] == 'binary, near 0 and 255'
     for mode in ('auto', 'nonzero'):
@@ -146,8 +148,10 @@ def test_masks_against_themselves(data: Path) -> None:
             for path in (data / 'gt').glob(f'{name}.*'):
                 path.unlink()
             write(data / 'gt' / f'{name}.png', 255 * disc(shape, 15, 14, 6))
+        shutil.rmtree(data / 'copy')
+        shutil.copytree(data / 'gt', data / 'copy')
         for size in ((16, 16), (20, 17), (64, 80)):  # halfway pixels too
-            report = run(data, '--size', *size, '--mask-mode', mode, pred='gt')
+            report = run(data, '--size', *size, '--mask-mode', mode, pred='copy')
             assert report['results']['image/mDice'] == 100
             assert report['resized'] == len(SHAPES)
 
@@ -232,6 +236,7 @@ def test_detected_from_all_files_not_one_by_one(data: Path) -> None:
     write(data / 'pred' / 'a.png', np.ones((31, 41)))
     report = run(data, '--csv', data / 'a.csv')
     assert report['predictions'].startswith('grey 0..255')
+    assert '; 1 hold nothing above 32, such as ' in report['predictions']
     row = next(csv.DictReader((data / 'a.csv').open(newline='')))
     assert int(row['tp']) + int(row['fp']) == 0
 

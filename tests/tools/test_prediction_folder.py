@@ -116,3 +116,39 @@ def test_files_that_cannot_be_read(data: Path, capsys: pytest.CaptureFixture) ->
     message = refuse(capsys, data)
     assert 'a.png: unreadable' in message
     assert 'b.png: has more than 8 bits' in message
+
+
+def test_two_scales_in_one_folder(data: Path, capsys: pytest.CaptureFixture) -> None:
+    """Half of 0 and 255, half of 0 and 1: the second half would count as empty."""
+    expected = run(data)['results']['image/mDice']
+    values = {path: np.array(Image.open(path)) for path in sorted((data / 'pred').iterdir())}
+    for path in list(values)[2:]:
+        write(path, values[path] // 255)
+    message = refuse(capsys, data)
+    assert 'b.png is of 0..255' in message
+    assert 'c.png holds no value above 32, as labels do (2 of 4 files)' in message
+    label, probability = (
+        run(data, '--pred-mode', mode)['results']['image/mDice']
+        for mode in ('label', 'probability')
+    )
+    assert label == expected
+    assert probability < 0.6 * expected
+    (a, mask), *_ = values.items()
+    a.unlink()
+    write(a.with_suffix('.jpg'), mask)  # near 0 and 255
+    assert 'c.png holds no value above 32' in refuse(capsys, data)
+
+
+def test_the_folder_of_the_truths_is_no_prediction(
+    data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (data / 'link').symlink_to(data / 'gt')
+    for pred in ('gt', 'link', 'pred/../gt'):
+        message = refuse(capsys, data, pred=pred)
+        assert 'PRED and GT share files, which would be scored against themselves' in message
+        assert f'{data / pred / "a.png"} is {data / "gt" / "a.png"}' in message
+    for kind in ('pred', 'gt'):  # in one folder, told apart by their names
+        for path in (data / kind).iterdir():
+            write(data / 'both' / f'{path.stem}_{kind}.png', np.array(Image.open(path)))
+    options = ('--pred-suffix', '_pred', '--gt-suffix', '_gt')
+    assert run(data, *options, pred='both', gt='both')['results'] == run(data)['results']

@@ -1,5 +1,6 @@
 """The configs of both stages, and the options that hand the encoder over."""
 
+import shutil
 import sys
 
 import pytest
@@ -243,6 +244,29 @@ def test_the_files_of_the_data_are_read_with_the_options(tmp_path):
     (tmp_path / 'data' / 'masks' / 'a.png').write_bytes(b'')
     with pytest.raises(UserError, match=r'train_dataloader\.dataset (.|\n)*a\.png'):
         check_data_sets(stage)
+
+
+@pytest.mark.parametrize(('processes', 'most'), [(1, 5), (2, 3), (4, 2)])
+def test_fewer_images_than_a_batch_of_each_process_are_named(tmp_path, processes, most):
+    """Five images, which processes share rounded up."""
+    path = _data_config(tmp_path)
+    for name in ('images', 'masks'):
+        folder = tmp_path / 'data' / name
+        for copy in 'bcde':
+            shutil.copy(folder / 'a.png', folder / f'{copy}.png')
+    loader = 'train_dataloader'
+    sampler = f'{loader}.sampler.type=DefaultSampler'
+    for drop_last, batch in ((True, most), (False, most + 1)):
+        options = [sampler, f'{loader}.drop_last={drop_last}', f'{loader}.batch_size={batch}']
+        check_data_sets(Stage(1, path, options), processes)
+    options = [sampler, f'{loader}.drop_last=True', f'{loader}.batch_size={most + 1}']
+    with pytest.raises(UserError, match=r'one\.py: train_dataloader\.dataset: ') as error:
+        check_data_sets(Stage(1, path, options), processes)
+    assert f'5 training images make no batch of {most + 1} per process with {processes} ' in str(
+        error.value
+    )
+    options[0] = f'{loader}.sampler.type=InfiniteSampler'
+    check_data_sets(Stage(1, path, options), processes)
 
 
 def test_a_config_that_loads_over_the_encoder_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from _cfg_options import path_option, read_options
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from mmseg.registry import DATASETS, MODELS
+
+from condseg_mmseg.engine import no_full_batch
 
 from . import UserError
 
@@ -176,11 +179,16 @@ def check_encoders_fit(stage1: Stage, stage2: Stage) -> None:
         )
 
 
-def check_data_sets(stage: Stage) -> None:
+def check_data_sets(stage: Stage, processes: int = 1) -> None:
     """Build what a stage trains and validates on, with all checks of its files.
 
+    Args:
+        stage: The stage.
+        processes: Processes that will train. Default 1.
+
     Raises:
-        UserError: One does not build, or is empty; it passes on what the data set says.
+        UserError: One does not build, is empty, or has no batch for each process; it passes on what
+            the data set says.
     """
     with _scope(stage.cfg):
         for key in ('train_dataloader', 'val_dataloader'):
@@ -201,6 +209,10 @@ def check_data_sets(stage: Stage) -> None:
                 raise UserError(f'{where} {reason}') from error
             if size == 0:
                 raise UserError(f'{where} {EMPTY}')
+            batch, sampler = loader.get('batch_size', 1), _type_name(loader.get('sampler', {}))
+            drops = loader.get('drop_last') and sampler == 'DefaultSampler'  # others are endless
+            if key == 'train_dataloader' and drops and math.ceil(size / processes) < batch:
+                raise UserError(f'{where}: {no_full_batch(size, batch, processes)}')
 
 
 def differences(then: dict, now: dict) -> list[str]:

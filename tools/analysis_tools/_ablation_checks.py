@@ -57,6 +57,9 @@ def load(path: str, options: dict | None) -> Config:
     return config
 
 
+EPOCH_LOOPS = ('NonEmptyEpochTrainLoop', 'EpochBasedTrainLoop')
+
+
 class Checker:
     """Builds what a config describes, so that its errors come before the first run."""
 
@@ -83,8 +86,8 @@ class Checker:
         except Exception as error:
             raise ValueError(f'{path}: its model does not build: {error}') from error
         train = config.get('train_cfg') or {}
-        if train.get('type') != 'EpochBasedTrainLoop' and train.get('by_epoch') is not True:
-            raise ValueError(f'{path}: train_cfg must count epochs (EpochBasedTrainLoop)')
+        if train.get('type') not in EPOCH_LOOPS and train.get('by_epoch') is not True:
+            raise ValueError(f'{path}: train_cfg must count epochs ({" or ".join(EPOCH_LOOPS)})')
         self._check_metric(path, config.get('val_evaluator'))
         lengths = [self._length(path, config, name) for name in ('train', 'val')]
         loader = config.train_dataloader

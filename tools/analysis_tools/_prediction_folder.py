@@ -13,6 +13,7 @@ from condseg_mmseg.utils.text import first_ten
 
 MODES = ('auto', 'probability', 'label')
 COLOUR = 32  # channels that differ by more are a picture in colours, not JPEG noise
+LOW = 32  # highest value up to which a file may hold labels
 NEAR = 32  # distance from 0 or 255 that JPEG noise explains; Kvasir-SEG has none further off
 
 
@@ -109,9 +110,10 @@ def check_files(
         Number of predictions that have to be resized.
 
     Raises:
-        FolderError: A file cannot be read or has an unfit format; or a size is refused.
+        FolderError: A file cannot be read or has an unfit format; a size is refused; or a
+            prediction is the file of its truth, links followed.
     """
-    problems, others = [], 0
+    problems, same, others = [], [], 0
     for name, *paths in pairs.paths:
         found = {}
         for what, path in zip(('prediction', 'truth'), paths, strict=True):
@@ -122,12 +124,18 @@ def check_files(
                 problems.append(f'{path}: {reason}')
         if len(found) < 2:
             continue
+        if osp.samefile(*paths):
+            same.append(f'{paths[0]} is {paths[1]}')
         scored = found[size] if isinstance(size, str) else tuple(size)
         if found['prediction'] != scored:
             others += 1
             if strict_size:
                 have, want = (f'{h} x {w}' for h, w in (found['prediction'], scored))
                 problems.append(f'prediction of {name}: {have}, scored at {want} (height x width)')
+    if same:
+        raise FolderError(
+            'PRED and GT share files, which would be scored against themselves:', same
+        )
     if problems:
         raise FolderError('files cannot be scored:', problems)
     return others
@@ -166,15 +174,22 @@ def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
         The mode, ``'probability'`` or ``'label'``, and what was seen, in words.
 
     Raises:
-        FolderError: The values fit neither.
+        FolderError: The values fit neither, or some files hold 0 and 255 and others labels.
     """
-    seen, problems = np.zeros(256, np.int64), []
+    seen, seen_low = np.zeros((2, 256), np.int64)
+    low, high, problems = [], '', []  # files that hold 0 and one low value; one that holds more
     for path in paths:
         values = read_values(path)
         if values.ndim == 3:
             problems.append(f'{path} is in colours')
-        else:
-            seen += np.bincount(values.ravel(), minlength=256)
+            continue
+        counts = np.bincount(values.ravel(), minlength=256)
+        seen += counts
+        if values.max() > LOW:
+            high = path
+        elif counts[1:].any() and np.count_nonzero(counts) <= 2:
+            low.append(path)
+            seen_low += counts
     if problems:
         raise FolderError(
             'predictions must be grey; with --pred-mode label every pixel that is not black is '
@@ -186,18 +201,29 @@ def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
         return 'probability', 'all are 0: empty'
     if highest == 1:
         return 'label', 'labels 0 and 1'
-    if highest <= 32:
+    if highest <= LOW:
         raise FolderError(
             f'the highest value of all predictions is {highest}: if these are labels, of which all '
             'but 0 are foreground, give --pred-mode label; if they are grey values of 0..255, give '
             '--pred-mode probability',
             [],
         )
+    seen -= seen_low
+    binary = seen[NEAR : 256 - NEAR].sum() <= 0.001 * seen.sum()
+    if binary and low:
+        raise FolderError(
+            f'the predictions have two scales: {high} is of 0..255, {low[0]} holds no value above '
+            f'{LOW}, as labels do ({len(low)} of {len(paths)} files); with --pred-mode label all '
+            'but 0 is foreground in all files, with --pred-mode probability v / 255 is the '
+            'probability',
+            [],
+        )
     if seen[1:255].sum() == 0:
         return 'probability', 'binary, 0 and 255'
-    if seen[NEAR : 256 - NEAR].sum() <= 0.001 * seen.sum():
+    if binary:
         return 'probability', 'binary, near 0 and 255'
-    return 'probability', 'grey 0..255, read as probabilities v / 255'
+    empty = f'; {len(low)} hold nothing above {LOW}, such as {low[0]}' if low else ''
+    return 'probability', f'grey 0..255, read as probabilities v / 255{empty}'
 
 
 def read_probability(path: str, mode: str) -> np.ndarray:

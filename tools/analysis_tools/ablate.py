@@ -37,6 +37,8 @@ from _ablation_runs import Pool, Run, check_earlier, locked, shares
 from mmengine.config import Config, DictAction
 from summarize_runs import replace_table
 
+from condseg_mmseg.utils.arguments import refuse_inputs
+
 MARKERS = ('<!-- ablation -->', '<!-- /ablation -->')
 
 
@@ -81,6 +83,9 @@ def plan(args: argparse.Namespace) -> list[Run]:
             raise ValueError(f'{name} {label}: no such label; there are {", ".join(labels)}')
     if '_stage1' in map(slug, labels):
         raise ValueError('_stage1 is the folder of the first stages; choose another label')
+    for name in ('ablation.json', 'ablation.md'):
+        inputs = [*labels.values(), *first.values(), args.markdown]
+        refuse_inputs('OUT_DIR', args.out_dir / name, inputs)
     check = Checker()
     configs = {path: load(path, args.cfg_options) for path in [*labels.values(), *first.values()]}
     checked = {path: check(path, config) for path, config in configs.items()}

@@ -26,6 +26,8 @@ from _benchmark.arguments import ROOT, positive, shapes
 from _benchmark.core import Benchmark, measure
 from _benchmark.memory import ChildError, peak_bytes
 
+from condseg_mmseg.utils.arguments import refuse_inputs
+
 BENCHMARKS: dict[str, Benchmark] = {
     'op': op.BENCHMARK,
     'model': model.BENCHMARK,
@@ -105,6 +107,8 @@ def main(argv: list[str] | None = None) -> None:
     if 'shape' in args:
         args.shape = shapes(args)
     try:
+        inputs = [getattr(args, name, None) for name in ('config', 'checkpoint')]
+        refuse_inputs('--json', args.json, inputs)
         found = _measure_data(args) if args.name == 'data' else _measure(parser, args, argv)
     except ValueError as error:
         parser.error(str(error))

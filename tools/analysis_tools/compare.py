@@ -27,6 +27,7 @@ from _report import check_writable, number, table, write_json
 from condseg_mmseg.datasets.files import has_image_suffix
 from condseg_mmseg.evaluation.bootstrap import bootstrap_interval
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES
+from condseg_mmseg.utils.arguments import refuse_inputs
 from condseg_mmseg.utils.text import first_ten
 
 COUNTS = ('tp', 'fp', 'fn', 'tn')
@@ -321,6 +322,7 @@ def main(argv: list[str] | None = None) -> int:
     if problem := check_writable(args.json):
         parser.error(problem)
     try:
+        refuse_inputs('--json', args.json, [args.a, args.b])
         report = compare(
             read_scores(args.a), read_scores(args.b), args.score, args.common, args.top,
             args.resamples, args.seed,

@@ -27,6 +27,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from condseg_mmseg.evaluation.functional import confusion_counts, scores_from_counts
 from condseg_mmseg.models import SIDHead
+from condseg_mmseg.utils.arguments import check_device, read_config, refuse_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 MAPS = ('foreground', 'background', 'uncertainty')
@@ -77,8 +78,13 @@ def build_dataset(config: Config, split: str, data_root: str | None):
     """Build the data set of ``val_dataloader`` or ``test_dataloader``.
 
     A relative root that is not in the working directory is looked for in the repository.
+
+    Raises:
+        ValueError: The config has no such loader; or what the data set raises for missing files.
     """
     init_default_scope(config.get('default_scope', 'mmseg'))
+    if not config.get(f'{split}_dataloader'):
+        raise ValueError(f'{config.filename} has no {split}_dataloader: give another --split')
     settings = config[f'{split}_dataloader'].dataset
     root = Path(data_root or settings.get('data_root') or '.')
     if data_root is None and not root.is_absolute() and not root.exists():
@@ -267,33 +273,40 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    args = parse_args(argv)
-    config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    try:
-        model = build(config, args.checkpoint, args.device)
-    except ValueError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+def run(args: argparse.Namespace) -> Path:
+    """Draw the sheet and return its file.
+
+    Raises:
+        ValueError: The config, the checkpoint, the device, the data or ``--out`` cannot be used.
+        OSError: A file cannot be read or written.
+    """
+    check_device(args.device)
+    config = read_config(args.config, args.cfg_options)
+    model = build(config, args.checkpoint, args.device)
     dataset = build_dataset(config, args.split, args.data_root)
+    out = args.out or Path(args.checkpoint).parent / f'contact_sheet_{args.split}.png'
+    samples = map(dataset.get_data_info, range(len(dataset)))
+    pictures = [s.get(key) for s in samples for key in ('img_path', 'seg_map_path')]
+    refuse_inputs('--out', out, [args.config, args.checkpoint, *pictures])
     indices = args.indices
     if indices is None:
         number = min(args.num, len(dataset))
         indices = [int(i) for i in np.linspace(0, len(dataset) - 1, number).round()]
-    try:
-        sheet = draw_sheet(model, dataset, indices, args.tile)
-    except ValueError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    out = args.out or Path(args.checkpoint).parent / f'contact_sheet_{args.split}.png'
+    sheet = draw_sheet(model, dataset, indices, args.tile)
     out.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(out), sheet[..., ::-1]):
-        print(f'error: {out} cannot be written (end it in .png)', file=sys.stderr)
+        raise ValueError(f'{out} cannot be written (end it in .png)')
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    args = parse_args(argv)
+    try:
+        print(run(args))
+    except (ValueError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
         return 2
-    print(out)
     return 0
 
 

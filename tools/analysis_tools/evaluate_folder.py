@@ -44,6 +44,7 @@ from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
 from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
 from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
 from condseg_mmseg.evaluation.sizes import SIZE_GROUPS
+from condseg_mmseg.utils.arguments import refuse_inputs
 
 TRUTHS = {
     1: '0 and 1',
@@ -271,19 +272,19 @@ def run(args: argparse.Namespace) -> dict:
     names = read_names(args.list) if args.list else None
     if names is not None and not names:
         raise ValueError(f'{args.list} holds no name')
-    pairs = match(
-        FolderIndex(args.pred, args.pred_suffix),
-        FolderIndex(args.gt, args.gt_suffix),
-        names,
-        args.allow_missing,
-    )
+    predictions = FolderIndex(args.pred, args.pred_suffix)
+    truths = FolderIndex(args.gt, args.gt_suffix)
+    inputs = [Path(i.folder, file) for i in (predictions, truths) for file in i.files]
+    for option, path in (('--csv', args.csv), ('--json', args.json)):
+        refuse_inputs(option, path, [*inputs, args.list])
+    pairs = match(predictions, truths, names, args.allow_missing)
     size = 'truth' if args.protocol == 'original' else args.size or 'prediction'
     resized = check_files(pairs, size, args.strict_size)
     seen = f'{args.pred_mode} (forced)'
     if args.pred_mode == 'auto':
         args.pred_mode, seen = detect_mode([path for _, path, _ in pairs.paths])
     truth = TruthReader(args.mask_mode)
-    truths = truth.inspect([path for *_, path in pairs.paths])
+    kinds = truth.inspect([path for *_, path in pairs.paths])
     for paths in progress(pairs.paths):
         metric.process({}, [make_sample(*paths, truth, args)])
     with contextlib.redirect_stdout(sys.stderr):  # mmengine's log
@@ -291,7 +292,7 @@ def run(args: argparse.Namespace) -> dict:
 
     print(f'{args.pred} against {args.gt}: {len(pairs.paths)} images')
     print(f'predictions: {seen}; foreground where p > {args.threshold:g}')
-    print(f'truth: {truths}')
+    print(f'truth: {kinds}')
     print(f'scored at {scored_size(args)}, empty masks {args.empty_policy}')
     if resized:
         print(f'{resized} predictions had another size and were resized bilinearly')
@@ -307,7 +308,7 @@ def run(args: argparse.Namespace) -> dict:
     return dict(
         settings=settings,
         predictions=seen,
-        truths=truths,
+        truths=kinds,
         images=len(pairs.paths),
         resized=resized,
         missing=pairs.missing,

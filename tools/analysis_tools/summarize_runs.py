@@ -13,6 +13,8 @@ import json
 import platform
 from pathlib import Path
 
+from condseg_mmseg.utils.arguments import refuse_inputs
+
 START, END = '<!-- results -->', '<!-- /results -->'
 SCORES = ('image/mDice', 'image/mIoU', 'image/mRecall', 'image/mPrecision')
 
@@ -167,6 +169,8 @@ def main(argv: list[str] | None = None) -> None:
             parser.error(f'{item}: expected LABEL=WORK_DIR with an existing folder')
         try:
             run, config = summarize(work_dir), find_config(work_dir)
+            inputs = [config, args.markdown, *work_dir.glob('*/vis_data/scalars.json')]
+            refuse_inputs('OUT', args.out, inputs)
         except ValueError as error:
             parser.error(str(error))
         summary['runs'][label] = {'parameters_m': count_parameters(config), **run}

@@ -30,6 +30,8 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from condseg_mmseg.utils.arguments import refuse_inputs
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -168,14 +170,13 @@ def check_output(args: argparse.Namespace, sources: list[list[Split]]) -> None:
             folders.update(layout.folders(path))
             read.update(map(str, path.glob('*.txt')))
     read.update(map(str, [*args.data, *args.list.values()]))
-    files, real_folders = ({Path(x).resolve() for x in found} for found in (read, folders))
+    real_folders = {Path(folder).resolve() for folder in folders}
     for option, path in (('--json', args.json), ('--sheet', args.sheet)):
         if path is None:
             continue
+        refuse_inputs(option, path, sorted(read))
         # a link is replaced where it lies, so that both ends of it count
         for place in (path.resolve(), path.parent.resolve() / path.name):
-            if place in files:
-                raise ValueError(f'{option} {path} would write over a file that is checked')
             inside = real_folders.intersection(place.parents)
             if inside:
                 raise ValueError(

@@ -40,8 +40,10 @@ from _prepare.polyps import (
     plan_kvasir_sessile,
 )
 from _prepare.sources import Entry, Source, is_archive, refuse_overlap
-from _prepare.splits import check_fractions
+from _prepare.splits import SPLITS, check_fractions
 from rich.console import Console
+
+from condseg_mmseg.utils.arguments import refuse_inputs
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             check_custom_arguments(args)
         if getattr(args, 'split', None) is not None:
             check_fractions(args.split)
+        if args.force:  # otherwise no file is replaced
+            lists = [getattr(args, name, None) for name in (*SPLITS, 'groups')]
+            for name in (*(f'{split}.txt' for split in SPLITS), 'dataset.json'):
+                refuse_inputs('OUT', args.out / name, lists)
     except ValueError as error:
         commands.choices[args.dataset].error(str(error))
     return args

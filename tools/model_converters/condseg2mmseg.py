@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from condseg_mmseg.utils.arguments import refuse_inputs
+
 CONFIGS = {
     1: 'condseg/condseg-stage1_r50_official_1xb8-300e_kvasir-seg-256x256.py',
     2: 'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py',
@@ -261,6 +263,7 @@ def main(argv: list[str] | None = None) -> None:
     if not args.dst.absolute().parent.is_dir():
         parser.error(f'folder of DST {args.dst} does not exist')
     try:
+        refuse_inputs('DST', args.dst, [args.src])
         published = load_published(args.src)
         found = stage_of(published)
         if found not in (None, args.stage):

@@ -12,7 +12,7 @@ param_scheduler = [
         by_epoch=True,
     ),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=1)
+train_cfg = dict(type='NonEmptyEpochTrainLoop', max_epochs=300, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # min_delta: mmengine's default of 0.1 would count a gain of 0.09 points as none
