@@ -142,8 +142,9 @@ def test_scores_of_the_fused_network(tmp_path):
             except ValueError:
                 assert other[key] == text
                 continue
-            scale = max(1.0, abs(expected))  # pixel counts; scores are at most 1 or 100
-            assert float(other[key]) == pytest.approx(expected, abs=1e-3 * scale), key
+            # of 9216 pixels two may lie so near the threshold that rounding moves them
+            allowed = 2 if key in ('tp', 'fp', 'fn', 'tn') else 1e-3 * max(1.0, abs(expected))
+            assert float(other[key]) == pytest.approx(expected, abs=allowed), key
             numbers += 0 < expected < 100
     assert numbers >= 6
 
