@@ -106,16 +106,8 @@ def _can_take_apart(module: nn.Module) -> bool:
         return module.order == ('conv', 'norm', 'act') and _can_take_apart(module.conv)
     if type(module) is not nn.Conv2d:  # a parametrisation makes a class of its own
         return False
-    one = (1, 1)
-    return (module.kernel_size, module.stride, module.groups) == (
-        one,
-        one,
-        1,
-    ) and module.padding in (
-        (0, 0),
-        'valid',
-        'same',
-    )
+    pointwise = (module.kernel_size, module.stride, module.groups) == ((1, 1), (1, 1), 1)
+    return pointwise and module.padding in ((0, 0), 'valid', 'same')
 
 
 def _norm_act(module: ConvModule, x: Tensor) -> Tensor:
