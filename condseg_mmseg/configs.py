@@ -1,14 +1,15 @@
-"""Finds the configs that come with the package.
-
-``python -m condseg_mmseg.configs`` prints their directory, ``--list`` the configs one can train.
-"""
+"""Finds and reads configs: those that come with the package by name, all others by path."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .utils.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -41,23 +42,45 @@ def list_configs(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob('*.py') if '_base_' not in path.parts)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Prints the directory, or with ``--list`` the path of every config.
+def find_config(name_or_path: str | Path) -> Path:
+    """Returns the file of a config.
 
     Args:
-        argv: Command-line arguments; those of the process by default.
+        name_or_path: A file, or the name of a shipped config, with or without ``.py``. A file of
+            this name, relative to the current directory, comes first.
+
+    Raises:
+        UserError: It is neither; names the shipped configs that are called nearly the same.
     """
-    parser = argparse.ArgumentParser(
-        prog='python -m condseg_mmseg.configs', description='Print where the shipped configs are.'
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = {config.stem: config for config in list_configs(config_dir())}
+    name = path.name.removesuffix('.py')
+    if len(path.parts) == 1 and name in shipped:
+        return shipped[name]
+    near = difflib.get_close_matches(name, shipped, n=3, cutoff=0.5)
+    hint = f'; did you mean {" or ".join(near)}?' if near else ''
+    raise UserError(
+        f'{name_or_path} is neither a file nor a shipped config (see `condseg configs`){hint}'
     )
-    parser.add_argument('--list', action='store_true', help='print every config instead')
-    directory = config_dir()
-    found = list_configs(directory) if parser.parse_args(argv).list else [directory]
+
+
+def read_config(name_or_path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """Reads a config.
+
+    Args:
+        name_or_path: As of :func:`find_config`.
+        options: Dotted key -> value, which change it, as ``--cfg-options`` does. Default None.
+
+    Raises:
+        UserError: It is not there, or fails.
+    """
+    path = find_config(name_or_path)
     try:
-        print('\n'.join(map(str, found)), flush=True)
-    except BrokenPipeError:  # `--list | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at exit, too
-
-
-if __name__ == '__main__':
-    main()
+        config = Config.fromfile(str(path))
+    except Exception as error:  # a config is a program, and may fail in any way
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise UserError(f'{path} cannot be read as a config: {reason}') from error
+    config.merge_from_dict(dict(options or {}))
+    return config

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from _cfg_options import path_option
+from condseg_mmseg.utils.cfg_options import path_option
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGE1 = 'configs/condseg/condseg-stage1_r18_1xb8-3e_demo-96x96.py'

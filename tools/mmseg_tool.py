@@ -10,7 +10,7 @@ Without arguments it lists them.
 
 import sys
 
-from _mmseg_script import mmseg_dir, run_script, tools_dirs
+from condseg_mmseg.utils.mmseg_scripts import mmseg_dir, run_script, tools_dirs
 
 
 def main() -> None:

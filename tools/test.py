@@ -5,7 +5,7 @@ One argument is ours, ``--fuse-conv-bn``: it becomes a ``--cfg-options`` of mmse
 
 import sys
 
-from _mmseg_script import run_script
+from condseg_mmseg.utils.mmseg_scripts import run_script
 
 FLAG = '--fuse-conv-bn'
 OPTION = 'default_hooks.fuse.type=FuseConvBNHook'

@@ -1,6 +1,6 @@
 """Train a segmentor: runs tools/train.py of the installed MMSegmentation with these arguments."""
 
-from _mmseg_script import run_script
+from condseg_mmseg.utils.mmseg_scripts import run_script
 
 if __name__ == '__main__':
     run_script('train.py')

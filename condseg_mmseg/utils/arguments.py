@@ -1,13 +1,13 @@
-"""What commands are given: what cannot be used is a ValueError of one line."""
+"""Checks of what a command was given, before its work begins."""
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.config import Config
+
+from .errors import UserError
 
 
 def refuse_inputs(
@@ -21,33 +21,46 @@ def refuse_inputs(
         inputs: Files that are read, None for none. One that is not there is passed over.
 
     Raises:
-        ValueError: ``output`` is one of ``inputs``, or a symbolic or hard link to one.
+        UserError: ``output`` is one of ``inputs``, or a symbolic or hard link to one.
     """
     if output is None:
         return
     for path in (path for path in inputs if path is not None):
         with contextlib.suppress(OSError):  # one of them is not there
             if os.path.samefile(output, path):
-                raise ValueError(f'{option} {output} would overwrite the input {path}')
+                raise UserError(f'{option} {output} would overwrite the input {path}')
 
 
-def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config.
+def check_output(
+    option: str,
+    output: str | Path | None,
+    inputs: Iterable[str | Path | None] = (),
+    force: bool = False,
+) -> None:
+    """Refuse a file that cannot be written, would overwrite an input, or is there already.
 
     Args:
-        path: File.
-        options: Dotted key -> value, which change it, as ``--cfg-options`` does. Default None.
+        option: How the user names the output, such as ``'--json'``.
+        output: File to write. None is fine.
+        inputs: Files that are read, None for none.
+        force: Whether a file that is there, and no input, may be replaced. Default False.
 
     Raises:
-        ValueError: It is not there, or fails.
+        UserError: With what to change.
     """
-    try:
-        config = Config.fromfile(str(path))
-    except Exception as error:  # a config is a program, and may fail in any way
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise ValueError(f'{path} cannot be read as a config: {reason}') from error
-    config.merge_from_dict(dict(options or {}))
-    return config
+    if output is None:
+        return
+    refuse_inputs(option, output, inputs)
+    path = Path(output).absolute()
+    if path.is_dir():
+        raise UserError(f'{option} {output} is a folder: give a file')
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f'{option} {output} cannot be written: {folder} is no writable folder')
+    if path.exists() and not force:
+        raise UserError(f'{option} {output} is there already: add --force to replace it')
 
 
 def check_device(device: str) -> None:
@@ -57,10 +70,10 @@ def check_device(device: str) -> None:
         device: Value of ``--device``, such as ``'cuda:0'``.
 
     Raises:
-        ValueError: It cannot.
+        UserError: It cannot.
     """
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         reason = str(error).strip().partition('\n')[0]
-        raise ValueError(f'--device {device} cannot be used: {reason}') from error
+        raise UserError(f'--device {device} cannot be used: {reason}') from error

@@ -10,7 +10,6 @@ from mmengine.config import Config
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
-from _cfg_options import path_option, read_options
 from _two_stages import UserError
 from _two_stages.stage_config import (
     Stage,
@@ -21,6 +20,7 @@ from _two_stages.stage_config import (
 )
 
 import condseg_mmseg  # noqa: F401 - registers our types, as the tool does
+from condseg_mmseg.utils.cfg_options import path_option, read_options
 
 DEMO = ROOT / 'configs' / 'condseg'
 STAGE1 = DEMO / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'

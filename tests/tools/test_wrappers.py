@@ -33,7 +33,7 @@ def _run(*command, cwd, **env):
 
 @pytest.fixture(scope='module')
 def helper():
-    return runpy.run_path(str(TOOLS / '_mmseg_script.py'))
+    return runpy.run_path(str(TOOLS.parent / 'condseg_mmseg' / 'utils' / 'mmseg_scripts.py'))
 
 
 @pytest.mark.parametrize(

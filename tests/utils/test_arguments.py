@@ -1,10 +1,12 @@
-"""What commands are given: inputs are no outputs, configs and devices are looked at first."""
+"""What commands are given: inputs are no outputs, outputs and devices are looked at first."""
 
 import os
+import re
 
 import pytest
 
-from condseg_mmseg.utils.arguments import check_device, read_config, refuse_inputs
+from condseg_mmseg.utils.arguments import check_device, check_output, refuse_inputs
+from condseg_mmseg.utils.errors import UserError
 
 
 def test_an_input_under_any_name_is_refused(tmp_path):
@@ -24,24 +26,22 @@ def test_an_input_under_any_name_is_refused(tmp_path):
         refuse_inputs('--json', output, [a, b, tmp_path / 'missing'])
 
 
-def test_a_config_is_read_with_its_options(tmp_path):
-    path = tmp_path / 'c.py'
-    path.write_text('model = dict(type="A", depth=50)\n')
-    assert read_config(path).model == dict(type='A', depth=50)
-    assert read_config(path, {'model.depth': 18}).model == dict(type='A', depth=18)
-
-
-@pytest.mark.parametrize(
-    ('text', 'reason'),
-    [(None, 'FileNotFoundError'), ('x = (', 'SyntaxError'), ('x = 1 / 0', 'ZeroDivisionError')],
-)
-def test_a_config_that_cannot_be_read_is_named_in_one_line(tmp_path, text, reason):
-    path = tmp_path / 'c.py'
-    if text:
-        path.write_text(text)
-    with pytest.raises(ValueError, match=rf'c\.py cannot be read as a config: .*{reason}') as error:
-        read_config(path)
-    assert '\n' not in str(error.value)
+def test_an_output_must_be_writable_and_new(tmp_path):
+    here = tmp_path / 'scores.csv'
+    here.write_text('old')
+    check_output('--csv', None)
+    check_output('--csv', tmp_path / 'no' / 'folder' / 'yet.csv')
+    check_output('--csv', here, force=True)
+    for output, inputs, words in (
+        (here, [], f'--csv {here} is there already: add --force to replace it'),
+        (here, [here], f'--csv {here} would overwrite the input {here}'),
+        (tmp_path, [], f'--csv {tmp_path} is a folder: give a file'),
+        (here / 'x.csv', [], f'--csv {here}/x.csv cannot be written: {here} is no writable folder'),
+    ):
+        with pytest.raises(UserError, match=f'^{re.escape(words)}$'):
+            check_output('--csv', output, inputs)
+    with pytest.raises(UserError, match='would overwrite'):
+        check_output('--csv', here, [here], force=True)
 
 
 @pytest.mark.parametrize('device', ['gpu', 'cuda:99'])

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from _cfg_options import path_option, read_options
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from condseg_mmseg.engine import no_full_batch
+from condseg_mmseg.utils.cfg_options import path_option, read_options
 
 from . import UserError
 

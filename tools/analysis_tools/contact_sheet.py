@@ -25,9 +25,10 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
+from condseg_mmseg.configs import read_config
 from condseg_mmseg.evaluation.functional import confusion_counts, scores_from_counts
 from condseg_mmseg.models import SIDHead
-from condseg_mmseg.utils.arguments import check_device, read_config, refuse_inputs
+from condseg_mmseg.utils.arguments import check_device, refuse_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 MAPS = ('foreground', 'background', 'uncertainty')

@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from .errors import UserError
+
 
 def read_options(options: list[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` texts as mmengine's ``--cfg-options`` does.
@@ -16,18 +18,18 @@ def read_options(options: list[str]) -> dict[str, Any]:
         options: One text for each option.
 
     Raises:
-        ValueError: A text is not ``KEY=VALUE``, or its brackets do not pair.
+        UserError: A text is not ``KEY=VALUE``, or its brackets do not pair.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='*', action=DictAction, default={})
     for text in options:
         key, sign, _ = text.partition('=')
         if not key or not sign or text.startswith('-'):
-            raise ValueError(f'{text!r} is no option: write KEY=VALUE')
+            raise UserError(f'{text!r} is no option: write KEY=VALUE')
     try:
         return parser.parse_args(['--cfg-options', *options]).cfg_options
     except AssertionError as error:
-        raise ValueError(f'{" ".join(options)}: {error}') from error
+        raise UserError(f'{" ".join(options)}: {error}') from error
 
 
 def path_option(key: str, path: Path, root: Path) -> str:
@@ -41,16 +43,16 @@ def path_option(key: str, path: Path, root: Path) -> str:
         root: Absolute path of the directory that the script will run in.
 
     Raises:
-        ValueError: mmengine would read something else.
+        UserError: mmengine would read something else.
     """
     text = str(path.relative_to(root) if path.is_relative_to(root) else path)
     option = f'{key}={text}'
     try:
         read = read_options([option])[key]
-    except ValueError:
+    except UserError:
         read = None
     if read != text:
-        raise ValueError(
+        raise UserError(
             f'{text}: a path with a space, a comma, a quotation mark or a bracket cannot be passed '
             'to mmengine; choose another one'
         )

@@ -1,0 +1,1 @@
+"""Brings data sets, as their owners distribute them, into one layout."""

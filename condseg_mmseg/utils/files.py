@@ -1,0 +1,91 @@
+"""Files that are written as a whole, and JSON that every reader understands."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replaced_at_once(path: str | Path) -> Iterator[Path]:
+    """Write a file under a temporary name, and rename it when the block ends.
+
+    Readers find the old content or the new one, also after a crash or a power cut. If the block
+    raises, the old file stays. The folder must exist.
+
+    Args:
+        path: File to write or to replace. A symbolic link is followed.
+
+    Yields:
+        An empty file beside ``path``, with the same last suffix, of a name that no other process
+        uses.
+    """
+    path = Path(os.path.realpath(path))
+    mode = 0o666 & ~_umask()
+    handle, name = tempfile.mkstemp(prefix=f'.{path.stem}.', suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open('rb') as file:
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not every file system can
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, at once, and make its folder."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replaced_at_once(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write a JSON file at once, and make its folder.
+
+    Args:
+        path: File.
+        data: What to write; NaN and infinity, which JSON does not know, become null.
+    """
+    text = json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + '\n')
+
+
+def sha256(path: str | Path) -> str:
+    """Hash of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
