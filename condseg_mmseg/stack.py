@@ -124,9 +124,9 @@ def installed_versions() -> dict[str, str | None]:
             found[name] = ''
             broken[name] = error
     if broken and None not in found.values():
-        name, error = next(iter(broken.items()))
-        problem = f'{name} does not import: {type(error).__name__}: {error}'
-        raise ImportError(_message([problem], found, error)) from error
+        name, reason = next(iter(broken.items()))
+        problem = f'{name} does not import: {type(reason).__name__}: {reason}'
+        raise ImportError(_message([problem], found, reason)) from reason
     return found
 
 

@@ -61,10 +61,13 @@ def best_checkpoint(work_dir: str | Path) -> Path:
     if whole:
         metric = _STEP.sub('', whole[-1].name)
         rivals = [path for path in whole if _STEP.sub('', path.name) == metric]
-        scores = {path: _own_score(path) for path in rivals} if len(rivals) > 1 else {}
-        if not scores or None in scores.values():
+        if len(rivals) == 1:
             return whole[-1]
-        return (min if _lower_is_better(whole[-1], metric) else max)(rivals[::-1], key=scores.get)
+        scores = [(score, path) for path in rivals[::-1] if (score := _own_score(path)) is not None]
+        if len(scores) < len(rivals):
+            return whole[-1]
+        choose = min if _lower_is_better(whole[-1], metric) else max
+        return choose(scores, key=lambda item: item[0])[1]
     names = first_ten(path.name for path in found)
     state = f'only truncated ones ({names})' if found else 'none'
     raise ValueError(

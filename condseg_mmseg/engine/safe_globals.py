@@ -21,7 +21,7 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 try:
     from numpy._core import multiarray
 except ImportError:  # numpy < 1.26
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 _ANNEALING = ('_annealing_cos', '_annealing_linear')
 _DTYPES = (
@@ -55,13 +55,13 @@ def checkpoint_method(owner: Any, name: str) -> Callable:
     return method
 
 
-def mmengine_safe_globals() -> list[tuple[Any, str]]:
+def mmengine_safe_globals() -> list[Callable | tuple[Callable, str]]:
     """Returns what a checkpoint of mmengine may hold, as (object, name in the file).
 
     Objects are named even where torch could tell the name itself: a bare object would be struck
     from the list when the forks' loader, which allows some of the same ones, is done with them.
     """
-    named: list[tuple[Any, str]] = [
+    named: list[Callable | tuple[Callable, str]] = [
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (OneCycleParamScheduler, f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler'),
         (checkpoint_method, 'builtins.getattr'),

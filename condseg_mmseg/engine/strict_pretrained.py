@@ -88,7 +88,7 @@ class StrictPretrained:
         # say that they are done.
         for child in module.modules():
             if child is not module and hasattr(child, 'init_weights'):
-                child.is_init = True
+                setattr(child, 'is_init', True)  # noqa: B010
         parameters = sum(name in loaded for name, _ in module.named_parameters())
         print_log(
             f'{type(module).__name__}: {parameters} parameters and {len(loaded) - parameters} '

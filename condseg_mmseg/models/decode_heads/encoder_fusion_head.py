@@ -53,7 +53,7 @@ class EncoderFusionHead(MultiLevelDecodeHead):
         act_cfg: dict | None = RELU,
         **kwargs: Any,
     ) -> None:
-        cfg = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
+        cfg: dict[str, Any] = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
         super().__init__(in_channels, channels, **cfg, **kwargs)
         # a bias would still commute (the weights of an interpolation sum to 1), but BN removes it
         self.levels = nn.ModuleList(

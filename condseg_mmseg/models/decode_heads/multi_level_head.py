@@ -171,7 +171,7 @@ class MultiLevelDecodeHead(BaseDecodeHead):
         losses: dict[str, Tensor] = {}
         for module in self._losses():
             value = module(seg_logits, label, weight=weight, ignore_index=self.ignore_index)
-            name = module.loss_name
+            name = str(module.loss_name)
             losses[name] = losses[name] + value if name in losses else value
         if self.out_channels == 1:
             losses['dice'] = binary_dice(seg_logits, label, self.threshold, self.ignore_index)

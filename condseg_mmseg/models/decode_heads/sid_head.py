@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -138,7 +139,7 @@ class SIDHead(BaseModule):
         self.ignore_index = ignore_index
         self.align_corners = align_corners
         self.with_cp = with_cp
-        cfg = {
+        cfg: dict[str, Any] = {
             'align_corners': align_corners,
             'norm_cfg': norm_cfg,
             'act_cfg': act_cfg,

@@ -116,7 +116,7 @@ class SizeAwareDecodeHead(MultiLevelDecodeHead):
                 'SizeAwareDecodeHead decodes four levels: in_channels and in_index must have four '
                 f'entries, got in_channels={in_channels}, in_index={in_index}'
             )
-        cfg = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
+        cfg: dict[str, Any] = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
         super().__init__(in_channels, channels, in_index=in_index, **cfg, **kwargs)
         self.with_cp = with_cp
         f1, f2, f3, f4 = self.in_channels

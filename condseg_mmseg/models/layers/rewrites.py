@@ -20,6 +20,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -69,7 +70,7 @@ def rewritten(cheaper: Callable[..., Tensor], *parts: str) -> Callable:
         owner = plain.__module__, plain.__qualname__.rpartition('.')[0]
 
         @functools.wraps(plain)
-        def method(layer: nn.Module, x: Tensor | list[Tensor], *args: object) -> Tensor:
+        def method(layer: Any, x: Tensor | list[Tensor], *args: object) -> Tensor:
             kind, device = type(layer), (x if isinstance(x, Tensor) else x[0]).device
             if (
                 _on
@@ -96,7 +97,7 @@ def _is_watched(module: nn.Module) -> bool:
     return forward is not None and getattr(forward, '__func__', None) is not type(module).forward
 
 
-def _can_take_apart(module: nn.Module) -> bool:
+def _can_take_apart(module: Any) -> bool:
     """Whether nobody sees that ``module`` is not called itself."""
     if _is_watched(module):
         return False
@@ -117,9 +118,7 @@ def _norm_act(module: ConvModule, x: Tensor) -> Tensor:
     return module.activate(x) if module.with_activation else x
 
 
-def merge_before_resize(
-    block: nn.Module, coarse: Tensor, fine: Tensor, align_corners: bool
-) -> Tensor:
+def merge_before_resize(block: Any, coarse: Tensor, fine: Tensor, align_corners: bool) -> Tensor:
     """``merge(cat(up(coarse), fine))`` without the concatenation, for a 1x1 convolution.
 
     Each half of the weight takes its own map, and as a bilinear resize commutes with a 1x1
@@ -132,25 +131,26 @@ def merge_before_resize(
     return _norm_act(block.merge, x)
 
 
-def levels_before_resize(head: nn.Module, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+def levels_before_resize(head: Any, maps: list[Tensor], size: tuple[int, int]) -> Tensor:
     """``conv_seg(cat(level_i(up(x_i))))`` of :class:`EncoderFusionHead` in a cheaper order.
 
     The convolutions of the levels run before the resize, with which they commute (BN and ReLU do
     not, and stay after it). The sum over slices of the last weight is the convolution of the
     concatenation, which at full resolution would be the largest tensor of the network.
     """
-    maps = (
+    mixed = (
         _norm_act(level, resize_to(level.conv(x), size, head.align_corners))
         for level, x in zip(head.levels, maps, strict=True)
     )
     if head.dropout is not None:  # it draws one number a channel of the concatenation
-        return head.cls_seg(torch.cat(list(maps), 1))
+        return head.cls_seg(torch.cat(list(mixed), 1))
     slices = head.conv_seg.weight.split(head.channels, dim=1)
-    logits = sum(F.conv2d(x, weight) for x, weight in zip(maps, slices, strict=True))
+    first, *others = (F.conv2d(x, weight) for x, weight in zip(mixed, slices, strict=True))
+    logits = sum(others, first)
     return logits if head.conv_seg.bias is None else logits + head.conv_seg.bias[:, None, None]
 
 
-def aggregate_by_products(cdfa: nn.Module, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
+def aggregate_by_products(cdfa: Any, x: Tensor, fg: Tensor, bg: Tensor) -> Tensor:
     """``aggregate_twice`` of CDFA with its linear layers as matrix products.
 
     A convolution returns the memory format of its map, a matrix product any format at no cost. The

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -108,7 +109,7 @@ class CDFANeck(BaseModule):
         self.align_corners = align_corners
         self.with_cp = with_cp
         levels = len(self.in_channels)
-        cfg = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
+        cfg: dict[str, Any] = {'norm_cfg': norm_cfg, 'act_cfg': act_cfg}
         self.enhance = nn.ModuleList(
             FeatureEnhancement(c, out_channels, dilations, **cfg) for c in self.in_channels
         )
