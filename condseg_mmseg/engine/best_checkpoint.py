@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
 from ..utils.text import first_ten
+from .checkpoint_loader import damage_of
 
 _STEP = re.compile(r'_(epoch|iter)_\d+\.pth$')
-
-
-def is_whole(path: str | Path) -> bool:
-    """Whether a checkpoint of mmengine was written to its end.
-
-    mmengine writes in place, so that a killed run may leave a truncated file. What ``torch.save``
-    writes is a zip archive, whose directory comes last.
-
-    Args:
-        path: A file, or one that is not there.
-    """
-    return zipfile.is_zipfile(path)
 
 
 def best_info(path: Path) -> dict[str, Any]:
@@ -34,7 +23,7 @@ def best_info(path: Path) -> dict[str, Any]:
         path: A whole checkpoint; what the safe load of torch refuses counts as knowing nothing.
     """
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        content = torch.load(path, map_location='cpu', mmap=True)
         info = content['message_hub']['runtime_info']
     except Exception:  # a file of another program, or of an older torch
         return {}
@@ -57,7 +46,7 @@ def best_checkpoint(work_dir: str | Path) -> Path:
         ValueError: There is none.
     """
     found = sorted(Path(work_dir).glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
-    whole = [path for path in found if is_whole(path)]
+    whole = [path for path in found if not damage_of(path)]
     if whole:
         metric = _STEP.sub('', whole[-1].name)
         rivals = [path for path in whole if _STEP.sub('', path.name) == metric]
@@ -69,7 +58,7 @@ def best_checkpoint(work_dir: str | Path) -> Path:
         choose = min if _lower_is_better(whole[-1], metric) else max
         return choose(scores, key=lambda item: item[0])[1]
     names = first_ten(path.name for path in found)
-    state = f'only truncated ones ({names})' if found else 'none'
+    state = f'only damaged ones ({names})' if found else 'none'
     raise ValueError(
         f'{work_dir}: no best checkpoint to start from: there is {state}. A run leaves best_*.pth '
         'once a validation is over, if its CheckpointHook has save_best; or give a checkpoint file'
@@ -89,8 +78,20 @@ def _own_score(path: Path) -> float | None:
 def _lower_is_better(path: Path, metric: str) -> bool:
     """The rule of the hook that saved a best checkpoint, or what mmengine infers from the name."""
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-        rule = Config.fromstring(content['meta']['cfg'], '.py').default_hooks.checkpoint.rule
-    except Exception:  # it tells no config, or no rule
+        content = torch.load(path, map_location='cpu', mmap=True)
+        rule = _rule(content['meta']['cfg'])
+    except Exception:  # it has no config, or no rule
         return 'loss' in metric
     return (rule[0] if isinstance(rule, (list, tuple)) else rule) == 'less'
+
+
+def _rule(config: str) -> Any:
+    """``default_hooks.checkpoint.rule`` of the text of a config, which is read and not run."""
+    for hook in _arguments(ast.parse(config), 'checkpoint'):
+        for rule in _arguments(hook, 'rule'):
+            return ast.literal_eval(rule)
+    raise ValueError('no rule')
+
+
+def _arguments(node: ast.AST, name: str) -> Iterator[ast.AST]:
+    return (k.value for k in ast.walk(node) if isinstance(k, ast.keyword) and k.arg == name)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, get_rank
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from ..utils.text import first_ten
 from .best_checkpoint import best_checkpoint
+from .strict_load import compare
 
-_URL = ('http://', 'https://')
 _HOW_TO_START = """\
 Stage 2 starts from the encoder that stage 1 trained. To train both stages:
   python tools/train_two_stages.py STAGE1_CONFIG STAGE2_CONFIG
@@ -47,8 +46,9 @@ class StrictPretrained:
     mmengine initialises weights in training only: testing and inference do not read the file.
 
     Args:
-        checkpoint: A file, an ``http(s)`` address, or a working directory of mmengine, of which the
-            best checkpoint is taken (:func:`best_checkpoint`). Relative to the current directory.
+        checkpoint: A file of torch or ``.safetensors``, an ``http(s)`` address, or a working
+            directory of mmengine, of which the best checkpoint is taken (:func:`best_checkpoint`).
+            Relative to the current directory.
         prefix: What the names of this module's weights begin with in the checkpoint, 'backbone.'
             for the encoder of a segmentor. Default None: the checkpoint is of the module itself.
         buffers: Whether the buffers, that is BatchNorm's statistics, are loaded too. False is what
@@ -100,20 +100,17 @@ class StrictPretrained:
 
     def _load(self) -> tuple[str, dict[str, Tensor]]:
         """Returns the file, or the address, and the state dict in it."""
-        if self.checkpoint.startswith(_URL):
-            source = self.checkpoint
-            content = _from_url(source, self.map_location)
-        else:
-            path = Path(self.checkpoint).expanduser()
+        source = self.checkpoint
+        if '://' not in source:
+            path = Path(source).expanduser()
             if path.is_dir():
                 path = best_checkpoint(path)
             elif not path.is_file():
                 raise FileNotFoundError(
-                    f'{self.checkpoint} does not exist (looked for it in {Path.cwd()}).\n'
-                    + _HOW_TO_START
+                    f'{source} does not exist (looked for it in {Path.cwd()}).\n' + _HOW_TO_START
                 )
             source = str(path)
-            content = _from_file(path, self.map_location)
+        content = CheckpointLoader.load_checkpoint(source, self.map_location)
         weights = content.get('state_dict', content) if isinstance(content, dict) else None
         if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
             raise ValueError(f'{source} holds no state dict but a {type(content).__name__}')
@@ -136,20 +133,11 @@ class StrictPretrained:
             )
         own = module.state_dict()
         wanted = set(own) if self.buffers else {name for name, _ in module.named_parameters()}
-        shapes = [
-            f'{name} ({_shape(given[name])} instead of {_shape(own[name])})'
-            for name in own
-            if name in wanted and name in given and _shape(given[name]) != _shape(own[name])
-        ]
+        missing, shapes, left_over = compare(own, given)
         problems = {
-            # the counter is younger than many a file, and nothing reads it but momentum=None
-            'missing': [
-                name
-                for name in own
-                if name in wanted and name not in given and not name.endswith('num_batches_tracked')
-            ],
-            'of another shape': shapes,
-            'left over': [] if self.allow_unexpected else [n for n in given if n not in own],
+            'missing': [name for name in missing if name in wanted],
+            'of another shape': [text for name, text in shapes.items() if name in wanted],
+            'left over': [] if self.allow_unexpected else left_over,
         }
         found = [f'  {len(v)} {what}: {first_ten(v)}' for what, v in problems.items() if v]
         if found:
@@ -168,43 +156,6 @@ class StrictPretrained:
         return chosen
 
 
-def _from_file(path: Path, map_location: Any) -> Any:
-    """Load safely: mmengine's own loader of the forks runs what the file says if that fails."""
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # of many kinds, depending on where a truncated file ends
-        # the plain error and its first sentence: what follows is advice to load unsafely
-        text = ' '.join(str(error.__context__ or error).split())
-        reason = text.split('. ')[0].rstrip('.')
-        raise ValueError(
-            f'{path} cannot be read as a checkpoint of tensors: it is truncated, or holds what '
-            f'the safe load of torch refuses ({type(error).__name__}: {reason})'
-        ) from error
-
-
-def _from_url(url: str, map_location: Any) -> Any:
-    """Load safely through torch's cache: the first process, then the others; all fail together."""
-    content: Any = None
-    error: ValueError | None = None
-    for mine in (get_rank() == 0, get_rank() != 0):
-        if mine:
-            try:
-                content = torch.hub.load_state_dict_from_url(
-                    url, map_location=map_location, progress=False, weights_only=True
-                )
-            except Exception as reason:
-                error = ValueError(
-                    f'{url} cannot be loaded: {type(reason).__name__}: {reason}; without internet, '
-                    'give the file instead'
-                )
-                error.__cause__ = reason
-        # a process that stopped alone would leave the others waiting for it
-        for failed in all_gather_object(error):
-            if failed is not None:
-                raise failed
-    return content
-
-
 def _check_is_last(module: nn.Module) -> None:
     """Refuse a list of ``init_cfg`` in which something follows that would write over the load."""
     configs = getattr(module, 'init_cfg', None)
@@ -218,7 +169,3 @@ def _check_is_last(module: nn.Module) -> None:
             'StrictPretrained must be the last and the only one that loads, or what it loads is '
             'written over'
         )
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(getattr(value, 'shape', ()))

@@ -13,15 +13,20 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # keeps the newest checkpoint, to resume from, and the best on the validation images
+    # keeps the newest two, to resume from, and the best on the validation images
     checkpoint=dict(
-        type='CheckpointHook',
+        type='AtomicCheckpointHook',
         by_epoch=True,
         interval=1,
-        max_keep_ckpts=2,  # the older one is removed before the newer is whole
+        max_keep_ckpts=2,
         save_best='image/mIoU',
         rule='greater',
     ),
+    # stops where a checkpoint is not of this network; SID's third map is used in training only
+    strict_load=dict(
+        type='StrictLoadHook', training_only=(r'auxiliary_head\.', r'neck\.sid\.uncertainty\.')
+    ),
+    check_finite=dict(type='CheckFiniteHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )

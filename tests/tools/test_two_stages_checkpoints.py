@@ -5,7 +5,8 @@ import sys
 import torch
 from helpers import ROOT
 
-from condseg_mmseg.engine.best_checkpoint import best_checkpoint, is_whole
+from condseg_mmseg.engine.best_checkpoint import best_checkpoint
+from condseg_mmseg.engine.checkpoint_loader import damage_of
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
@@ -73,7 +74,7 @@ def test_after_a_lost_best_the_epoch_is_done_again(tmp_path):
     assert 'epoch_4.pth is made and validated again' in told[-1]
     # or else nothing would be saved until a score beats that of a file which is gone
     assert _info(chosen) == dict(keep_ckpt_ids=[4 - 1])
-    assert is_whole(chosen)
+    assert not damage_of(chosen)
 
 
 def test_a_lost_best_without_an_earlier_checkpoint_is_forgotten(tmp_path):

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from condseg_mmseg.engine.best_checkpoint import best_checkpoint, best_info, is_whole
+from condseg_mmseg.engine.best_checkpoint import best_checkpoint, best_info
+from condseg_mmseg.engine.checkpoint_loader import damage_of
 
 # not the 'epoch_3-0a1b2c3d.pth' that mmengine publishes when it is asked to
 _NUMBERED = re.compile(r'(?!best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
@@ -51,7 +52,7 @@ def prepare_resume(folder: Path) -> tuple[Path | None, list[str]]:
     """
     told, moved = [], []
     for path in sorted(folder.glob('*.pth')):
-        if not is_whole(path):
+        if damage_of(path):
             aside = _free(path.with_name(f'{path.name}.truncated'))
             path.rename(aside)
             moved.append(path.name)
@@ -97,7 +98,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         ``epochs``, ``iterations``, ``last_file``, ``best_file`` and ``best_score`` (of the metric
         that ``save_best`` names), None where there is none.
     """
-    found = [path for path in numbered(folder) if is_whole(path)]
+    found = [path for path in numbered(folder) if not damage_of(path)]
     content = load(found[0]) if found else {}
     meta, hub = content.get('meta', {}), best_info(found[0]) if found else {}
     try:

@@ -1,0 +1,222 @@
+"""Checkpoints that a crash cannot damage, and a resume that finds the newest whole one."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmseg.registry import HOOKS
+
+from ..utils.errors import UserError
+from ..utils.files import replaced_at_once, write_text
+from ..utils.text import first_ten
+from .checkpoint_loader import damage_of
+
+# not the 'epoch_3-0a1b2c3d.pth' that mmengine publishes when it is asked to
+_NUMBERED = re.compile(r'(?!best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
+_BACKEND = 'atomic_local'
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Files of this machine, each written under a temporary name, synced and renamed."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Replace a file at once; if that fails, the old one stays."""
+        try:
+            Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+            with replaced_at_once(filepath) as temporary:
+                temporary.write_bytes(obj)
+        except OSError as error:
+            raise UserError(
+                f'{filepath} cannot be written: {error.strerror or error}; what was saved before '
+                'is whole'
+            ) from error
+
+
+register_backend(_BACKEND, AtomicLocalBackend)
+
+
+def numbered_checkpoints(folder: str | Path) -> list[Path]:
+    """List the checkpoints to resume from, ``epoch_3.pth`` or ``iter_600.pth``, newest first.
+
+    Args:
+        folder: Working directory, which need not exist.
+    """
+    files = Path(folder).glob('*.pth')
+    found = [(match, path) for path in files if (match := _NUMBERED.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda item: -int(item[0][1]))]
+
+
+def newest_whole(folder: str | Path) -> tuple[Path | None, list[str]]:
+    """Find the checkpoint to resume from, whatever ``last_checkpoint`` says.
+
+    Args:
+        folder: Working directory of mmengine.
+
+    Returns:
+        The newest one that is whole, None if there is no checkpoint; and one sentence for each
+        newer one that is damaged.
+
+    Raises:
+        UserError: There are checkpoints, and all of them are damaged.
+    """
+    damaged: list[str] = []
+    found = numbered_checkpoints(folder)
+    for path in found:
+        damage = damage_of(path)
+        if not damage:
+            return path, damaged
+        damaged.append(f'{path} is not used: {damage}')
+    if found:
+        raise UserError(
+            f'{folder}: all checkpoints to resume from are damaged '
+            f'({first_ten(path.name for path in found)}): delete them to start anew'
+        )
+    return None, damaged
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, which loses nothing to a crash.
+
+    * Every file is written under a temporary name, synced and renamed: a checkpoint is whole or
+      not there.
+    * What is outdated is deleted after what replaces it is on the disk.
+    * Where a validation follows, the checkpoint of the epoch is written after it, and after the
+      best one: it knows of the best, and a resume does not skip a validation.
+    * ``--resume`` goes on from the newest whole checkpoint, and names those that are damaged,
+      whatever the file ``last_checkpoint`` says.
+
+    It works with any project of mmengine, as ``default_hooks.checkpoint``, on local disks. The
+    arguments are those of ``CheckpointHook``, but for ``backend_args`` and ``file_client_args``.
+    """
+
+    last_ckpt: str | None
+    keep_ckpt_ids: deque[int]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, backend_args={'backend': _BACKEND}, **kwargs)
+        self._waits = False  # a checkpoint is due when the validation is over
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose what ``--resume`` goes on from."""
+        trains = isinstance(runner._train_loop, BaseLoop)
+        if not (trains and runner._resume and runner._load_from is None):
+            return
+        answer: list[Any] = [None]
+        if is_main_process():
+            try:
+                answer = [newest_whole(self.out_dir or runner.work_dir)]
+            except UserError as error:
+                answer = [error]
+        broadcast_object_list(answer)
+        if isinstance(answer[0], UserError):
+            raise answer[0]
+        chosen, damaged = answer[0]
+        for sentence in damaged:
+            runner.logger.warning(sentence)
+        if chosen is None:
+            runner.logger.warning(f'{runner.work_dir} has no checkpoint: training starts anew')
+        else:
+            runner._load_from = str(chosen)
+            if is_main_process():
+                write_text(Path(runner.work_dir) / 'last_checkpoint', str(chosen))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save, or leave it to the validation that follows."""
+        if self._validation_follows(runner, by_epoch=True):
+            self._waits = self._is_due(runner.epoch + 1, runner.max_epochs)
+        else:
+            super().after_train_epoch(runner)
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Save, or leave it to the validation that follows."""
+        if self._validation_follows(runner, by_epoch=False):
+            self._waits = self._is_due(runner.iter + 1, runner.max_iters)
+        else:
+            super().after_train_iter(runner, *args, **kwargs)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Save the best one, then the checkpoint of the epoch, then delete what is outdated."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # a validation alone
+        before, last = self._best(), self.last_ckpt
+        # super() neither deletes the best ones nor saves the epoch again
+        self._set_best(dict.fromkeys(before))
+        self.last_ckpt = None
+        super().after_val_epoch(runner, metrics)
+        self.last_ckpt = last
+        after = self._best()
+        self._set_best({key: after[key] or before[key] for key in before})
+        # as mmengine does, also between two intervals, once there is one to resume from
+        if self._waits or (last is not None and any(after.values())):
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            step = runner.epoch if self.by_epoch else runner.iter
+            self._save_checkpoint_with_step(runner, step, meta)
+        self._waits = False
+        if is_main_process():
+            for key, path in before.items():
+                if path and after[key] and path != after[key]:
+                    Path(path).unlink(missing_ok=True)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated: list[int] = []
+        if self.max_keep_ckpts > 0:
+            steps = [*(kept for kept in self.keep_ckpt_ids if kept != step), step]
+            outdated, steps = steps[: -self.max_keep_ckpts], steps[-self.max_keep_ckpts :]
+            self.keep_ckpt_ids = deque(steps)
+            runner.message_hub.update_info('keep_ckpt_ids', steps)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = str(Path(self.out_dir) / name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
+            for kept in outdated:
+                (Path(self.out_dir) / self.filename_tmpl.format(kept)).unlink(missing_ok=True)
+
+    def _is_due(self, step: int, end: int) -> bool:
+        beyond = step - self.save_begin
+        regular = self.interval > 0 and beyond >= 0 and beyond % self.interval == 0
+        return regular or (self.save_last and step == end)
+
+    def _validation_follows(self, runner: Runner, by_epoch: bool) -> bool:
+        """Whether mmengine's loop validates after this epoch, or this iteration."""
+        loop = runner._train_loop
+        counts_epochs = isinstance(loop, EpochBasedTrainLoop)
+        if runner.val_loop is None or by_epoch != self.by_epoch or by_epoch != counts_epochs:
+            return False
+        step = (loop.epoch if by_epoch else loop.iter) + 1
+        end = loop.max_epochs if by_epoch else loop.max_iters
+        milestone = bisect.bisect(loop.dynamic_milestones, step + 1)
+        interval = loop.dynamic_intervals[milestone - 1]
+        return step >= loop.val_begin and (step % interval == 0 or step == end)
+
+    def _best(self) -> dict[str, str | None]:
+        if not self.save_best:
+            return {}
+        if len(self.key_indicators) == 1:
+            return {self.key_indicators[0]: self.best_ckpt_path}
+        return {key: self.best_ckpt_path_dict.get(key) for key in self.key_indicators}
+
+    def _set_best(self, paths: dict[str, str | None]) -> None:
+        if len(paths) == 1:
+            (self.best_ckpt_path,) = paths.values()
+        elif paths:
+            self.best_ckpt_path_dict = dict(paths)

@@ -1,0 +1,282 @@
+"""A training that is stopped at any write goes on as if it had not been."""
+
+import itertools
+import math
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+from condseg_mmseg.engine import AtomicCheckpointHook, read_checkpoint
+from condseg_mmseg.engine.atomic_checkpoint import newest_whole, numbered_checkpoints
+from condseg_mmseg.utils.errors import UserError
+
+EPOCHS = 5
+_names = (f'atomic_checkpoint_{i}' for i in itertools.count())
+
+
+class Net(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 1)
+        nn.init.constant_(self.fc.weight, 0.1)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        y = self.fc(inputs)
+        return dict(loss=(y - 2 * inputs).square().mean()) if mode == 'loss' else [y]
+
+
+class Wave(BaseMetric):
+    """A score that goes up and down as the weight grows; the third of five epochs is the best."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [float(y.mean()) for y in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(score=math.sin(1.9 * sum(results) / len(results)))
+
+
+def train(folder, epochs=EPOCHS, resume=False, train_cfg=None, hooks=(), **checkpoint):
+    data = dict(
+        dataset=[dict(inputs=torch.tensor([float(i)])) for i in (1, 2, 3, 4)],
+        batch_size=2,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate'),
+    )
+    checkpoint = dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2) | checkpoint
+    runner = Runner(
+        model=Net(),
+        work_dir=str(folder),
+        train_dataloader=data,
+        train_cfg=train_cfg or dict(by_epoch=True, max_epochs=epochs, val_interval=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.008, momentum=0.5)),
+        param_scheduler=dict(type='StepLR', step_size=2, gamma=0.9, end=99),
+        val_dataloader=data,
+        val_cfg={},
+        val_evaluator=[Wave()],
+        default_hooks=dict(checkpoint=checkpoint),
+        custom_hooks=list(hooks),
+        resume=resume,
+        experiment_name=next(_names),
+        default_scope='mmseg',
+    )
+    runner.train()
+    return runner
+
+
+BEST = dict(save_best='score', rule='greater')
+
+
+def files(folder):
+    return sorted(path.name for path in Path(folder).glob('*.pth'))
+
+
+def state(path):
+    """What a checkpoint holds, but for times."""
+    content = read_checkpoint(path)
+    info = content['message_hub']['runtime_info']
+    keys = ('best_score', 'best_ckpt', 'keep_ckpt_ids', 'epoch', 'iter')
+    known = {key: Path(str(info[key])).name for key in keys if key in info}
+    optimizer = content.get('optimizer', {}).get('state', {})
+    return (
+        {name: value.tolist() for name, value in content['state_dict'].items()},
+        {i: entry['momentum_buffer'].tolist() for i, entry in optimizer.items()},
+        [s['last_step'] for s in content.get('param_schedulers', [])],
+        (content['meta']['epoch'], content['meta']['iter']),
+        known,
+    )
+
+
+def snapshot(folder):
+    pointer = (Path(folder) / 'last_checkpoint').read_text()
+    return {name: state(Path(folder) / name) for name in files(folder)}, Path(pointer).name
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    train(folder, **BEST)
+    return snapshot(folder)
+
+
+def test_an_uninterrupted_run(uninterrupted):
+    checkpoints, pointer = uninterrupted
+    assert list(checkpoints) == ['best_score_epoch_3.pth', 'epoch_4.pth', 'epoch_5.pth']
+    assert pointer == 'epoch_5.pth'
+    for name in ('epoch_4.pth', 'epoch_5.pth'):
+        assert checkpoints[name][-1]['best_ckpt'] == 'best_score_epoch_3.pth'
+
+
+class Crash(BaseException):
+    """The machine loses power."""
+
+
+def crash_at(monkeypatch, number, torn):
+    """Stop at the given write, rename, sync or deletion of a checkpoint; return their count.
+
+    Args:
+        number: 0 for the first; None counts only.
+        torn: Stop in the middle of it (of a write: after half of the bytes), or after it.
+    """
+    count = itertools.count()
+
+    def wrap(owner, name):
+        plain = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            if next(count) != number:
+                return plain(*args, **kwargs)
+            if torn and name == 'write_bytes':
+                plain(args[0], args[1][: len(args[1]) // 2])
+            elif not torn:
+                plain(*args, **kwargs)
+            raise Crash
+
+        monkeypatch.setattr(owner, name, call)
+
+    wrap(Path, 'write_bytes')
+    wrap(Path, 'unlink')
+    wrap(os, 'replace')
+    wrap(os, 'fsync')
+    return count
+
+
+def test_every_place_to_crash(uninterrupted, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        count = crash_at(patch, None, torn=False)
+        train(tmp_path / 'count', **BEST)
+        places = next(count)
+    assert places > 50
+    for number in range(places):
+        for torn in (False, True):
+            folder = tmp_path / f'{number}_{torn}'
+            with monkeypatch.context() as patch:
+                crash_at(patch, number, torn)
+                with pytest.raises(Crash):
+                    train(folder, **BEST)
+            left = numbered_checkpoints(folder)
+            runner = train(folder, resume=True, **BEST)
+            assert runner.epoch == EPOCHS
+            found, pointer = snapshot(folder)
+            expected, newest = uninterrupted
+            assert pointer == newest
+            # a deletion that did not happen leaves a file, and nothing else differs
+            assert {name: found[name] for name in expected} == expected, (number, torn, left)
+            assert len(found) <= len(expected) + 2
+            shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize('pointer', [None, '', 'no/such/epoch_9.pth', 'epoch_1.pth'])
+def test_resume_does_not_need_the_pointer(uninterrupted, tmp_path, pointer):
+    train(tmp_path, epochs=3, **BEST)
+    (tmp_path / 'last_checkpoint').unlink()
+    if pointer is not None:
+        (tmp_path / 'last_checkpoint').write_text(pointer)
+    train(tmp_path, resume=True, **BEST)
+    assert snapshot(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize(
+    ('damage', 'words'),
+    [
+        (lambda data: data[:-100], 'it is truncated or damaged'),
+        (lambda data: b'', 'it is empty'),
+        (lambda data: data[:900] + bytes(200) + data[1100:], 'it is'),
+        (None, None),
+    ],
+)
+def test_resume_takes_the_newest_whole_one_and_says_so(
+    uninterrupted, tmp_path, damage, words, capfd
+):
+    train(tmp_path, epochs=4, **BEST)
+    newest = tmp_path / 'epoch_4.pth'
+    if damage:
+        newest.write_bytes(damage(newest.read_bytes()))
+    else:
+        newest.unlink()
+    runner = train(tmp_path, resume=True, **BEST)
+    log = (tmp_path / runner.timestamp / f'{runner.timestamp}.log').read_text()
+    assert f'resumed epoch: 3, iter: {3 * 2}' in log
+    if words:
+        assert f'epoch_4.pth is not used: {words}' in log
+    assert snapshot(tmp_path) == uninterrupted
+
+
+def test_only_damaged_checkpoints_stop_and_none_starts_anew(tmp_path):
+    train(tmp_path, epochs=2)
+    for path in tmp_path.glob('*.pth'):
+        path.write_bytes(path.read_bytes()[:1000])
+    words = r'all checkpoints to resume from are damaged \(epoch_2\.pth, epoch_1\.pth\): delete'
+    with pytest.raises(UserError, match=words):
+        train(tmp_path, resume=True)
+    assert train(tmp_path / 'new', epochs=1, resume=True).epoch == 1
+    assert newest_whole(tmp_path / 'none') == (None, [])
+
+
+def test_the_intervals_are_those_of_mmengine(tmp_path):
+    """Same files as mmengine's hook leaves, for intervals of saving and validating."""
+    for i, (interval, val_interval, begin) in enumerate(
+        [(2, 1, 1), (1, 2, 1), (3, 2, 3), (2, 3, 1)]
+    ):
+        left = []
+        for kind in ('CheckpointHook', 'AtomicCheckpointHook'):
+            folder = tmp_path / f'{kind}_{i}'
+            cfg = dict(by_epoch=True, max_epochs=EPOCHS, val_interval=val_interval, val_begin=begin)
+            train(folder, train_cfg=cfg, type=kind, interval=interval, max_keep_ckpts=-1, **BEST)
+            left.append(snapshot(folder)[0])
+        assert left[0].keys() == left[1].keys()
+        for name in left[0]:
+            assert left[0][name][:4] == left[1][name][:4]
+
+
+def test_iterations_instead_of_epochs(tmp_path):
+    folder = tmp_path / 'a'
+    cfg = dict(by_epoch=False, max_iters=6, val_interval=2)
+    train(folder, train_cfg=cfg, by_epoch=False, interval=2, **BEST)
+    assert files(folder)[-2:] == ['iter_4.pth', 'iter_6.pth']
+    assert len(files(folder)) == 3
+
+
+class FullDisk(Hook):
+    """From the third epoch on, nothing more can be written."""
+
+    def __init__(self, monkeypatch):
+        self.monkeypatch = monkeypatch
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 2:
+
+            def full(path, data):
+                with path.open('wb') as file:
+                    file.write(data[: len(data) // 2])
+                raise OSError(28, 'No space left on device')
+
+            self.monkeypatch.setattr(Path, 'write_bytes', full)
+
+
+def test_a_full_disk_is_one_error_and_costs_nothing(uninterrupted, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        words = (
+            r'best_score_epoch_3\.pth cannot be written: No space left on device; what was saved'
+        )
+        with pytest.raises(UserError, match=words):
+            train(tmp_path, hooks=[FullDisk(patch)], **BEST)
+    assert files(tmp_path) == ['best_score_epoch_1.pth', 'epoch_1.pth', 'epoch_2.pth']
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith('.')]
+    train(tmp_path, resume=True, **BEST)
+    assert snapshot(tmp_path) == uninterrupted
+
+
+def test_it_is_mmengines_hook_otherwise():
+    hook = AtomicCheckpointHook(interval=2, save_best='score', rule='less')
+    assert hook.is_better_than['score'](1, 2)
+    with pytest.raises(TypeError, match='backend_args'):
+        AtomicCheckpointHook(backend_args=dict(backend='petrel'))
