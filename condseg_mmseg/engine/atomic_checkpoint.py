@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import functools
+import os
 import re
+import signal
+import threading
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,9 @@ from ..utils.files import replaced_at_once, write_text
 from ..utils.text import first_ten
 from .checkpoint_loader import damage_of
 
-# not the 'epoch_3-0a1b2c3d.pth' that mmengine publishes when it is asked to
-_NUMBERED = re.compile(r'(?!best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
+# neither a hidden file, which a killed write left, nor the 'epoch_3-0a1b2c3d.pth' that mmengine
+# publishes when it is asked to
+_NUMBERED = re.compile(r'(?!\.)(?!best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
 _BACKEND = 'atomic_local'
 
 
@@ -91,6 +96,7 @@ class AtomicCheckpointHook(CheckpointHook):
     * What is outdated is deleted after what replaces it is on the disk.
     * Where a validation follows, the checkpoint of the epoch is written after it, and after the
       best one: it knows of the best, and a resume does not skip a validation.
+    * SIGTERM ends the run at once, with the name of the last checkpoint and status 143.
     * ``--resume`` goes on from the newest whole checkpoint, and names those that are damaged,
       whatever the file ``last_checkpoint`` says.
 
@@ -106,16 +112,22 @@ class AtomicCheckpointHook(CheckpointHook):
         self._waits = False  # a checkpoint is due when the validation is over
 
     def before_run(self, runner: Runner) -> None:
-        """Choose what ``--resume`` goes on from."""
-        trains = isinstance(runner._train_loop, BaseLoop)
-        if not (trains and runner._resume and runner._load_from is None):
+        """Choose what ``--resume`` goes on from, and end by name when SIGTERM comes."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, functools.partial(self._end, runner, os.getpid()))
+        if not runner._resume or runner._load_from is not None:
             return
         answer: list[Any] = [None]
         if is_main_process():
+            folder = Path(self.out_dir or runner.work_dir)
             try:
-                answer = [newest_whole(self.out_dir or runner.work_dir)]
+                answer = [newest_whole(folder)]
             except UserError as error:
                 answer = [error]
+            for path in folder.glob('.*.pth'):  # a killed write left it
+                path.unlink()
         broadcast_object_list(answer)
         if isinstance(answer[0], UserError):
             raise answer[0]
@@ -128,6 +140,14 @@ class AtomicCheckpointHook(CheckpointHook):
             runner._load_from = str(chosen)
             if is_main_process():
                 write_text(Path(runner.work_dir) / 'last_checkpoint', str(chosen))
+
+    def _end(self, runner: Runner, process: int, number: int, frame: Any) -> None:
+        if os.getpid() == process:  # not in a worker of the data loader
+            last = self.last_ckpt or runner._load_from
+            runner.logger.warning(
+                f'SIGTERM: the training ends; --resume goes on from {last or "the beginning"}'
+            )
+        raise SystemExit(128 + number)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Save, or leave it to the validation that follows."""

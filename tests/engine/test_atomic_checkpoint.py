@@ -4,6 +4,9 @@ import itertools
 import math
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,13 +135,14 @@ def crash_at(monkeypatch, number, torn):
         plain = getattr(owner, name)
 
         def call(*args, **kwargs):
-            if next(count) != number:
+            at = next(count)
+            if number is None or at < number:
                 return plain(*args, **kwargs)
-            if torn and name == 'write_bytes':
+            if at == number and torn and name == 'write_bytes':
                 plain(args[0], args[1][: len(args[1]) // 2])
-            elif not torn:
+            elif at == number and not torn:
                 plain(*args, **kwargs)
-            raise Crash
+            raise Crash  # and whatever would tidy up finds no power either
 
         monkeypatch.setattr(owner, name, call)
 
@@ -149,6 +153,7 @@ def crash_at(monkeypatch, number, torn):
     return count
 
 
+@pytest.mark.slow
 def test_every_place_to_crash(uninterrupted, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         count = crash_at(patch, None, torn=False)
@@ -275,8 +280,34 @@ def test_a_full_disk_is_one_error_and_costs_nothing(uninterrupted, tmp_path, mon
     assert snapshot(tmp_path) == uninterrupted
 
 
+class Waits(Hook):
+    """In the third epoch, waits for a signal."""
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 2:
+            print('waiting', flush=True)
+            time.sleep(60)
+
+
+def test_sigterm_ends_at_once_and_names_the_last_checkpoint(uninterrupted, tmp_path):
+    command = [sys.executable, __file__, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while 'waiting' not in (line := process.stdout.readline()):
+        assert line, 'it ended before'
+    process.terminate()
+    printed = process.communicate(timeout=30)[0]
+    assert process.returncode == 143
+    assert f'SIGTERM: the training ends; --resume goes on from {tmp_path}/epoch_2.pth' in printed
+    train(tmp_path, resume=True, **BEST)
+    assert snapshot(tmp_path) == uninterrupted
+
+
 def test_it_is_mmengines_hook_otherwise():
     hook = AtomicCheckpointHook(interval=2, save_best='score', rule='less')
     assert hook.is_better_than['score'](1, 2)
     with pytest.raises(TypeError, match='backend_args'):
         AtomicCheckpointHook(backend_args=dict(backend='petrel'))
+
+
+if __name__ == '__main__':
+    train(sys.argv[1], hooks=[Waits()], **BEST)
