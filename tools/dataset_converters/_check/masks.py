@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from condseg_mmseg.datasets.mask_values import (
+from condseg_mmseg.utils.mask_values import (
     IGNORE,
     channel_max,
     mask_scale,

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from condseg_mmseg.datasets.mask_values import channel_max
+from condseg_mmseg.utils.mask_values import channel_max
 
 from .findings import BETWEEN_SPLITS, Finding, Findings
 from .masks import MaskRule, foreground

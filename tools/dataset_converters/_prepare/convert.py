@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from condseg_mmseg.datasets.files import displayed_size
-from condseg_mmseg.datasets.mask_values import channel_max, suspicion, to_grey
+from condseg_mmseg.utils.mask_values import channel_max, suspicion, to_grey
 
 from .plan import Plan
 from .sources import Entry

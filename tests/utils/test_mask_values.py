@@ -10,7 +10,7 @@ from mmengine.dataset import Compose
 from PIL import Image
 
 from condseg_mmseg.datasets import BinarizeMask
-from condseg_mmseg.datasets.mask_values import channel_max, mask_scale
+from condseg_mmseg.utils.mask_values import channel_max, mask_scale
 
 AUTO = dict(type='BinarizeMask', mode='auto')
 
@@ -90,7 +90,7 @@ def test_histogram_once_per_file_highest_value_always(monkeypatch: pytest.Monkey
     BinarizeMask(mode='auto')(dict(results))
     seen = []
     monkeypatch.setattr(
-        'condseg_mmseg.datasets.mask_values.suspicion', lambda *a: seen.append(a) or ''
+        'condseg_mmseg.utils.mask_values.suspicion', lambda *a: seen.append(a) or ''
     )
     BinarizeMask(mode='auto')(dict(results))
     assert not seen
