@@ -11,21 +11,11 @@ from pathlib import Path
 
 from condseg_mmseg.configs import config_dir
 from condseg_mmseg.datasets.files import read_names
-
-from .findings import PrepareError
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.files import sha256
 
 FRACTIONS = (0.8, 0.1, 0.1)
 SPLITS = ('train', 'val', 'test')
-
-
-def content(names: Iterable[str]) -> bytes:
-    """Return what a list file holds: one name a line."""
-    return ''.join(f'{name}\n' for name in names).encode()
-
-
-def sha256(data: bytes) -> str:
-    """Hexadecimal SHA-256."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def shipped(name: str) -> Path:
@@ -35,15 +25,14 @@ def shipped(name: str) -> Path:
         name: Path below the folder, such as ``kvasir-seg/train.txt``.
 
     Raises:
-        PrepareError: It is missing, or is not what ``SHA256SUMS`` says.
+        UserError: It is missing, or is not what ``SHA256SUMS`` says.
     """
     folder = config_dir() / 'splits'
-    sums = dict(
-        line.split(maxsplit=1)[::-1] for line in (folder / 'SHA256SUMS').read_text().splitlines()
-    )
+    lines = (folder / 'SHA256SUMS').read_text().splitlines()
+    sums = dict(line.split(maxsplit=1)[::-1] for line in lines)
     path = folder / name
-    if not path.is_file() or sha256(path.read_bytes()) != sums[name]:
-        raise PrepareError(f'{path} is missing or was changed; restore it from the repository')
+    if not path.is_file() or sha256(path) != sums[name]:
+        raise UserError(f'{path} is missing or was changed: install condseg-mmseg anew')
     return path
 
 
@@ -52,18 +41,34 @@ def shipped_names(name: str) -> list[str]:
     return read_names(str(shipped(name)))
 
 
+def given_names(option: str, file: Path) -> list[str]:
+    """Read a list of the user.
+
+    Args:
+        option: How the user names it, such as ``'--names'``.
+        file: One name a line.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        return read_names(str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{option} {file}: unreadable ({error})') from error
+
+
 def hash_order(names: Iterable[str], seed: int) -> list[str]:
     """Shuffle names by the SHA-256 of ``'seed:name'``.
 
     It depends on no random generator and no order, and a name more or less leaves the others as
     they were.
     """
-    return sorted(names, key=lambda name: (sha256(f'{seed}:{name}'.encode()), name))
+    return sorted(names, key=lambda n: (hashlib.sha256(f'{seed}:{n}'.encode()).hexdigest(), n))
 
 
 def split_names(
     names: Sequence[str],
-    fractions: tuple[float, float, float] = FRACTIONS,
+    fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
     groups: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
@@ -83,14 +88,14 @@ def split_names(
         Names by split, without empty splits.
 
     Raises:
-        ValueError: A part that should have images has none: too few groups.
+        UserError: A part that should have images has none: too few groups.
     """
     check_fractions(fractions)
     members: dict[str, list[str]] = {}
     for name in names:
         members.setdefault(name if groups is None else groups[name], []).append(name)
     order = hash_order(members, seed)
-    part = {}
+    part: dict[str, str] = {}
     for split, share in (('test', fractions[2]), ('val', fractions[1])):
         # Halves up: round() would take 0.5 down and 1.5 up.
         target, size = math.floor(share * len(names) + 0.5), 0
@@ -101,7 +106,7 @@ def split_names(
     lists = {split: [n for n in names if part.get(n, 'train') == split] for split in SPLITS}
     empty = [s for s, share in zip(SPLITS, fractions, strict=True) if share and not lists[s]]
     if empty:
-        raise ValueError(
+        raise UserError(
             f'--split {" ".join(map(str, fractions))} leaves nothing for {" and ".join(empty)}: '
             f'there are {len(members)} groups (or single images)'
         )
@@ -109,10 +114,10 @@ def split_names(
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
-    """Raise ValueError unless the three shares lie in 0..1, sum to 1 and leave some for train."""
-    right = all(0 <= share <= 1 for share in fractions)
+    """Raise UserError unless the three shares lie in 0..1, sum to 1 and leave some for train."""
+    right = len(fractions) == 3 and all(0 <= share <= 1 for share in fractions)
     if not right or abs(sum(fractions) - 1) > 1e-6 or not fractions[0]:
-        raise ValueError(
+        raise UserError(
             '--split takes the shares of train, val and test, which sum to 1, train above 0; got '
             + ' '.join(map(str, fractions))
         )
@@ -129,16 +134,16 @@ def read_table(data: bytes, what: str) -> list[list[str]]:
         The rows that are not empty, each cell without white space around it.
 
     Raises:
-        PrepareError: It is not UTF-8, or no such table.
+        UserError: It is not UTF-8, or no such table.
     """
     try:
         rows = list(csv.reader(io.StringIO(data.decode('utf-8-sig'), newline=None)))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PrepareError(f'{what}: no table of comma-separated values ({error})') from error
+        raise UserError(f'{what}: no table of comma-separated values ({error})') from error
     return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
 
 
-def read_groups(data: bytes, what: str, columns: tuple[str, str] | None = None) -> dict[str, str]:
+def read_groups(data: bytes, what: str, columns: tuple[str, ...] | None = None) -> dict[str, str]:
     """Read a table of names and their groups.
 
     Args:
@@ -150,21 +155,28 @@ def read_groups(data: bytes, what: str, columns: tuple[str, str] | None = None) 
         Group by name.
 
     Raises:
-        PrepareError: No such columns, a row without group, or a name in two groups.
+        UserError: No such columns, a row without group, or a name in two groups.
     """
     rows = read_table(data, what)
     header = [cell.lower() for cell in rows[0]] if rows else []
     wanted = columns or tuple(header[:2])
     if len(rows) < 2 or len(wanted) < 2 or not set(wanted) <= set(header):
-        raise PrepareError(
+        raise UserError(
             f'{what}: a first line with the columns {",".join(columns or ("name", "group"))} and '
             f'a line for every image are needed, got {",".join(header) or "nothing"}'
         )
-    first, second = (header.index(column) for column in wanted)
+    name, group = (header.index(column) for column in wanted)
     groups: dict[str, str] = {}
     for row in rows[1:]:
-        if len(row) != len(header) or not row[first] or not row[second]:
-            raise PrepareError(f'{what}: the row {",".join(row)} lacks a cell')
-        if groups.setdefault(row[first], row[second]) != row[second]:
-            raise PrepareError(f'{what}: {row[first]} is in two groups')
+        if len(row) != len(header) or not row[name] or not row[group]:
+            raise UserError(f'{what}: the row {",".join(row)} lacks a cell')
+        if groups.setdefault(row[name], row[group]) != row[group]:
+            raise UserError(f'{what}: {row[name]} is in two groups')
     return groups
+
+
+def groups_file(option: str, file: Path, columns: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Read a table of the user; see :func:`given_names` and :func:`read_groups`."""
+    if not file.is_file():
+        raise UserError(f'{option} {file}: no such file')
+    return read_groups(file.read_bytes(), str(file), columns)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from condseg_mmseg.datasets.files import has_image_suffix
+from condseg_mmseg.utils.findings import Findings
+from condseg_mmseg.utils.text import count
 
-from .findings import Findings, count, some
+from .problems import some
 from .sources import Entry
+
+Named = tuple[str, Entry]
+"""A file, after the name that it will get."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,16 @@ class Plan:
     pairs: list[Pair]
     lists: dict[str, list[str]]
     threshold: int | None = 127
-    split: dict = field(default_factory=dict)
-    details: dict[str, dict] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, dict[str, str]] = field(default_factory=dict)
     expected: dict[str, int] | None = None
-    parameters: dict = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     strict_masks: bool = False
 
 
-def natural(name: str) -> list:
+def natural(name: object) -> list[Any]:
     """Sort key by which ``x_2`` comes before ``x_10``."""
-    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', name)]
+    return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', str(name))]
 
 
 def stem(path: str) -> str:
@@ -62,79 +68,74 @@ def images_of(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if has_image_suffix(entry.path)]
 
 
-def in_folder(entries: Iterable[Entry], *names: str) -> list[tuple[str, Entry]]:
-    """Return the images that lie directly in a folder of one of these names, with their stems.
+def in_folder(entries: Iterable[Entry], name: str) -> list[Named]:
+    """Return the images that lie directly in a folder of this name, with their stems.
 
     Args:
         entries: Any entries.
-        names: Names of the folder, compared without case, spaces, ``_`` and ``-``.
+        name: Of the folder, compared without case, spaces, ``_`` and ``-``.
     """
     return [
         (stem(entry.name), entry)
         for entry in images_of(entries)
-        if re.sub('[ _-]', '', entry.folders[-1].lower()) in names
+        if re.sub('[ _-]', '', entry.folders[-1].lower()) == name
     ]
 
 
 def match(
-    images: Sequence[tuple[str, Entry]],
-    masks: Sequence[tuple[str, Entry]],
+    images: Sequence[Named],
+    masks: Sequence[Named],
     findings: Findings,
-    key: Callable[[str], object] = str,
+    key: Callable[[str], Any] = str,
 ) -> list[Pair]:
     """Pair images and masks by name.
 
     Args:
-        images: Name and file.
-        masks: Name and file.
+        images: Names and files.
+        masks: Names and files.
         findings: Gets what is ambiguous or without partner.
         key: Sort key of a name. Default: the name.
 
     Returns:
         The unambiguous pairs, sorted.
     """
-    found = [
-        _by_name(files, kind, findings) for files, kind in ((images, 'image'), (masks, 'mask'))
-    ]
-    of_image, of_mask = found
-    for one, other, text in (
-        (of_image, of_mask, '{} without mask: {}'),
-        (of_mask, of_image, '{} without image: {}'),
+    of_image = _by_name(images, 'image', findings)
+    of_mask = _by_name(masks, 'mask', findings)
+    for noun, partner, one, other in (
+        ('image', 'mask', of_image, of_mask),
+        ('mask', 'image', of_mask, of_image),
     ):
-        alone = [entries[0] for name, entries in one.items() if name not in other]
+        alone = [entry for name, entry in one.items() if name not in other]
         if alone:
-            noun = 'image' if one is of_image else 'mask'
-            findings.gap(text.format(count(len(alone), noun), some(alone)))
+            findings.add('gap', f'{count(len(alone), noun)} without {partner}: {some(alone)}')
     folded: dict[str, str] = {}
     for name in of_image:
         if name != name.strip() or re.search(r'[\r\n]', name):
-            findings.error(f'the name {name!r} would not survive in a list: white space at its end')
-        other = folded.setdefault(name.lower(), name)
-        if other != name:
-            findings.error(f'the names {other!r} and {name!r} differ in case only; rename one')
+            text = f'the name {name!r} would not survive in a list: white space at its end'
+            findings.add('problem', text)
+        other_name = folded.setdefault(name.lower(), name)
+        if other_name != name:
+            text = f'the names {other_name!r} and {name!r} differ in case only; rename one'
+            findings.add('problem', text)
     names = sorted(of_image.keys() & of_mask.keys(), key=lambda name: (key(name), name))
-    if not names and not findings.problems:
-        findings.error('no pair of image and mask was found; see --help for the layout')
-    return [Pair(name, of_image[name][0], of_mask[name][0]) for name in names]
+    if not names and not findings.of('error'):
+        text = 'no pair of image and mask was found; see --help for the layout'
+        findings.add('problem', text)
+    return [Pair(name, of_image[name], of_mask[name]) for name in names]
 
 
-def _by_name(
-    files: Sequence[tuple[str, Entry]], kind: str, findings: Findings
-) -> dict[str, list[Entry]]:
+def _by_name(files: Sequence[Named], kind: str, findings: Findings) -> dict[str, Entry]:
     by_name: dict[str, list[Entry]] = {}
     for name, entry in files:
         by_name.setdefault(name, []).append(entry)
     for name, entries in by_name.items():
         if len(entries) > 1:
-            findings.error(f'{kind} {name!r} is ambiguous: {some(entries)}')
-    return by_name
+            findings.add('problem', f'{kind} {name!r} is ambiguous: {some(entries)}')
+    return {name: entries[0] for name, entries in by_name.items()}
 
 
 def restrict(
-    pairs: Sequence[Pair],
-    lists: Mapping[str, Sequence[str]],
-    findings: Findings,
-    what: str,
+    pairs: Sequence[Pair], lists: Mapping[str, Sequence[str]], findings: Findings, what: str
 ) -> tuple[list[Pair], dict[str, list[str]]]:
     """Bring pairs and known lists together.
 
@@ -152,17 +153,10 @@ def restrict(
     kept = {file: [name for name in names if name in there] for file, names in lists.items()}
     missing = sorted(known - there, key=natural)
     if missing:
-        findings.gap(f'{len(missing)} of {len(known)} names of {what} are missing: {some(missing)}')
+        text = f'{len(missing)} of {len(known)} names of {what} are missing: {some(missing)}'
+        findings.add('gap', text)
     strange = [pair.image for pair in pairs if pair.name not in known]
     if strange:
-        findings.gap(f'{count(len(strange), "image")} not in {what}: {some(strange)}')
+        findings.add('gap', f'{count(len(strange), "image")} not in {what}: {some(strange)}')
     pairs = [pair for pair in pairs if pair.name in known]
     return pairs, {file: names for file, names in kept.items() if names}
-
-
-def check_counts(plan: Plan, findings: Findings) -> None:
-    """Compare the lists with the known size of the whole data set."""
-    for file, expected in (plan.expected or {}).items():
-        there = len(plan.lists.get(file, []))
-        if there != expected:
-            findings.gap(f'{file}: {there} of {expected} images')

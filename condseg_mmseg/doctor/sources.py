@@ -5,13 +5,15 @@ from __future__ import annotations
 import os.path as osp
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from condseg_mmseg.datasets.files import FolderIndex, read_names
+from condseg_mmseg.utils.findings import Findings
 
-from .findings import Findings
 from .masks import MaskRule
+from .scan import Pair
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Split:
     role: str
     source: str
     rule: MaskRule
-    pairs: list[tuple[str | None, str | None]] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
 
     @property
     def full_name(self) -> str:
@@ -41,10 +43,7 @@ class Split:
 
 
 def role_of(name: str) -> str:
-    """Guess what a split is for from its name.
-
-    Args:
-        name: Such as ``train``, ``val_2``, ``testA``, ``isic-test``.
+    """Guess what a split is for from its name, such as ``train``, ``val_2`` or ``testA``.
 
     Returns:
         ``'train'``, ``'val'``, ``'test'``, or ``'other'`` for any other name and for two at once.
@@ -85,22 +84,19 @@ class Resolver:
             self.findings.add('list', str(error), [folder])
             return None
 
-    def mask_files(self) -> set[str]:
-        """Return the absolute paths of all files that may be masks."""
-        return set() if self.masks is None else set(self.masks.paths())
-
     def all_names(self) -> list[str]:
         """Return the names of all images; masks in the same folder are left out."""
         if self.images is None:
             return []
-        names, masks = self.images.names(), self.masks
-        if masks is not None and (masks.suffix or masks.folder != self.images.folder):
-            taken = self.mask_files()
-            names = [n for n in names if not taken.intersection(self.images.paths(n))]
+        images, masks = self.images, self.masks
+        names = images.names()
+        if masks is not None and (masks.suffix or masks.folder != images.folder):
+            taken = set(masks.paths())
+            names = [n for n in names if not taken.intersection(images.paths(n))]
         return names
 
-    def pairs(self, names: list[str], split: str) -> list[tuple[str | None, str | None]]:
-        """Find the files that the names mean.
+    def pairs(self, names: Sequence[str], split: str) -> list[Pair]:
+        """Find the files that the names of a list mean.
 
         Args:
             names: As in a list.
@@ -111,7 +107,8 @@ class Resolver:
         """
         if self.images is None:
             return []
-        found, seen = [], set()
+        found: list[Pair] = []
+        seen: set[str] = set()
         for name, times in Counter(names).items():
             image = self._one('image', self.images, name, split)
             mask = None if self.masks is None else self._one('mask', self.masks, name, split)
@@ -126,8 +123,7 @@ class Resolver:
                 mask = None
             if (image or mask) and (image is None or image not in seen):
                 found.append((image, mask))
-            if image:
-                seen.add(image)
+            seen.update(filter(None, [image]))
         return found
 
     def _one(self, kind: str, index: FolderIndex, name: str, split: str) -> str | None:
@@ -149,19 +145,18 @@ class Resolver:
             data_set: For the findings.
             listed: Whether there are lists: what they leave out is not a problem.
         """
-        masks = self.mask_files()
+        masks = set() if self.masks is None else set(self.masks.paths())
         images = set() if self.images is None else set(self.images.paths())
         if self.masks is not None and (self.masks.suffix or masks != images):
             images -= masks
         lone = sorted(masks - self.named - images)
-        if listed:
-            rest = (('orphan-image', sorted(images - self.named)), ('orphan-mask', lone))
-            for kind, files in rest:
-                if files:
-                    self.findings.add(kind, f'{len(files)} in no list', files, [data_set])
+        if not listed:
+            for path in lone:
+                self.findings.add('lone-mask', 'there is no image for it', [path], [data_set])
             return
-        for path in lone:
-            self.findings.add('lone-mask', 'there is no image for it', [path], [data_set])
+        for kind, files in (('image', sorted(images - self.named)), ('mask', lone)):
+            if files:
+                self.findings.add(f'orphan-{kind}', f'{len(files)} in no list', files, [data_set])
 
 
 def read_list(path: Path, findings: Findings, split: str) -> list[str]:
@@ -193,18 +188,15 @@ class Layout:
     mask_dir: str | None = None
     img_suffix: str | None = None
     seg_map_suffix: str | None = None
-    lists: dict[str, Path] = field(default_factory=dict)
+    lists: Mapping[str, Path] = field(default_factory=dict)
 
     def folders(self, root: Path) -> tuple[str, str]:
         """Return the folders of the images and of the masks."""
-        images = self.img_dir
-        if images is None:
-            images = 'images' if (root / 'images').is_dir() else '.'
-        masks = self.mask_dir
+        found = 'images' if (root / 'images').is_dir() else '.'
+        images, masks = self.img_dir or found, self.mask_dir
         if masks is None:
-            masks = 'masks' if self.img_dir is None and images == 'images' else images
-            if self.img_dir is not None and (root / 'masks').is_dir():
-                masks = 'masks'
+            with_masks = images != '.' if self.img_dir is None else (root / 'masks').is_dir()
+            masks = 'masks' if with_masks else images
         return osp.normpath(root / images), osp.normpath(root / masks)
 
 
@@ -229,27 +221,26 @@ def from_folder(
     resolver = Resolver(*layout.folders(root), layout.img_suffix, layout.seg_map_suffix, findings)
     splits = []
 
-    def add(split: str, source: str, names: list[str]) -> None:
-        made = Split(name, split, role_of(split), source, rule)
+    def add(split: str, source: Path, names: Sequence[str]) -> None:
+        made = Split(name, split, role_of(split), str(source), rule)
         made.pairs = resolver.pairs(names, made.full_name)
         splits.append(made)
 
-    found = {path.stem: path for path in sorted(root.glob('*.txt'))}
-    for split, path in found.items():
-        names = read_list(path, findings, f'{name}/{split}')
+    for path in sorted(root.glob('*.txt')):
+        names = read_list(path, findings, f'{name}/{path.stem}')
         known = resolver.images is None or any(resolver.images.find(n) for n in names)
-        if role_of(split) == 'other' and not known:
+        if role_of(path.stem) == 'other' and not known:
             findings.add('skipped', 'names no image: not taken for a list', [str(path)], [name])
         elif names:
-            add(split, str(path), names)
+            add(path.stem, path, names)
     listed = bool(splits)
     if not listed:
         for split, names in _by_sub_folder(resolver.all_names()).items():
-            add(split, str(root), names)
+            add(split, root, names)
         if resolver.images is not None and not any(split.pairs for split in splits):
             findings.add('list', 'holds no image', [resolver.images.folder], [name])
     for split, path in layout.lists.items():
-        add(split, str(path), read_list(path, findings, f'{name}/{split}'))
+        add(split, path, read_list(path, findings, f'{name}/{split}'))
     resolver.unnamed(name, listed)
     order = ('train', 'val', 'test', 'other')
     return sorted(splits, key=lambda split: order.index(split.role))
@@ -259,7 +250,7 @@ def _by_sub_folder(names: list[str]) -> dict[str, list[str]]:
     """Group names by their first folder if those are uses; else one group, ``all``."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(name.split('/')[0] if '/' in name else '', []).append(name)
+        groups.setdefault(name.rpartition('/')[0].partition('/')[0], []).append(name)
     if groups and all(role_of(group) != 'other' for group in groups):
         return groups
     return {'all': names}

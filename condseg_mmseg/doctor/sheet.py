@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from condseg_mmseg.utils.files import replaced_at_once
+from condseg_mmseg.utils.findings import Finding, Findings
 from condseg_mmseg.utils.mask_values import channel_max
 
-from .findings import BETWEEN_SPLITS, Finding, Findings
+from .kinds import BETWEEN_SPLITS
 from .masks import MaskRule, foreground
-from .report import write_atomically
 from .scan import decode_image, decode_mask
 
 TILE, GAP, LINE = 160, 4, 15  # pixels
@@ -124,7 +125,7 @@ def _card(finding: Finding, known: Known) -> np.ndarray:
     caption = np.full((CAPTION, pictures.shape[1], 3), 255, np.uint8)
     _write(caption, f'{finding.severity}: {finding.kind}', 2, 12, _COLOURS[finding.severity])
     where = ' | '.join(finding.splits)
-    names = ' | '.join(Path(image or mask).name for image, mask, _ in pairs)
+    names = ' | '.join(Path(image or mask or '').name for image, mask, _ in pairs)
     lines = textwrap.wrap(finding.detail, _CHARACTERS * len(pairs))[:2]
     for row, line in enumerate((where, names, *lines)):
         shown = line[: _CHARACTERS * len(pairs)]
@@ -150,7 +151,8 @@ def draw(findings: Findings, known: Known, number: int = 40) -> np.ndarray:
     width = _COLUMNS * _CARD
     header = np.full((2 * LINE, width, 3), 255, np.uint8)
     _write(header, head, 4, 18)
-    rows, row, used = [header], [], 0
+    row: list[np.ndarray] = []
+    rows, used = [header], 0
     for card in (_card(finding, known) for finding in chosen):
         if used + card.shape[1] > width:
             rows.append(_row(row, width))
@@ -171,4 +173,6 @@ def _row(cards: list[np.ndarray], width: int) -> np.ndarray:
 
 def write_sheet(path: Path, sheet: np.ndarray) -> None:
     """Write the sheet as PNG."""
-    write_atomically(path, cv2.imencode('.png', sheet)[1].tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_at_once(path) as temporary:
+        cv2.imwrite(str(temporary), sheet)

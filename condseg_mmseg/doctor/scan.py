@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import mmcv
@@ -56,20 +57,39 @@ class Scan:
     mode: str | None = None
     digest: str | None = None
     thumb: np.ndarray | None = None
-    colour: tuple[float, float, float] | None = None
+    colour: tuple[float, ...] | None = None
     spread: float | None = None
     mask_mode: str | None = None
     encoding: str | None = None
     content: MaskContent | None = None
     mask_thumb: np.ndarray | None = None
 
+    @property
+    def file(self) -> str:
+        """Path of the image, ``''`` where it is missing."""
+        return self.image or ''
+
+    def as_dict(self, splits: Sequence[str]) -> dict[str, Any]:
+        """Return what the JSON file holds of the pair, which is in these splits."""
+        width, height = self.size or (None, None)
+        kept = ('mode', 'digest', 'colour', 'spread', 'mask_mode', 'encoding')
+        content = self.content
+        return dict(
+            image=self.image,
+            mask=self.mask,
+            splits=splits,
+            width=width,
+            height=height,
+            **{name: getattr(self, name) for name in kept},
+            foreground=round(content.share, 6) if content else None,
+            objects=content.objects if content else None,
+            tiny_objects=content.tiny if content else None,
+            object_areas=content.areas if content else None,
+        )
+
 
 def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
-    """Decode a mask as mmseg's ``LoadAnnotations`` does, uint8, (H, W) or (H, W, C).
-
-    Raises:
-        ValueError: If the decoder fails.
-    """
+    """Decode a mask as mmseg's ``LoadAnnotations`` does, uint8, (H, W) or (H, W, C)."""
     mask = mmcv.imfrombytes(Path(path).read_bytes(), flag='unchanged', backend=backend)
     if mask is None:
         raise ValueError(f'{backend} cannot decode it')
@@ -77,11 +97,7 @@ def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
 
 
 def decode_image(path: str) -> np.ndarray:
-    """Decode an image as mmseg's ``LoadImageFromFile`` does, BGR uint8, turned as EXIF says.
-
-    Raises:
-        ValueError: If the decoder fails.
-    """
+    """Decode an image as mmseg's ``LoadImageFromFile`` does, BGR uint8, turned as EXIF says."""
     image = mmcv.imfrombytes(Path(path).read_bytes(), flag='color', backend='cv2')
     if image is None:
         raise ValueError('OpenCV cannot decode it')
@@ -101,13 +117,10 @@ def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
         pair: Paths of the image and of the mask; None where one is missing.
         rule: How the mask is read.
         tiny: Share of the picture below which an object is a speck.
-
-    Returns:
-        What is kept.
     """
     scan = Scan(*pair)
     sizes = []
-    for path, read in ((scan.image, _read_image), (scan.mask, _read_mask)):
+    for path, read in zip(pair, (_read_image, _read_mask), strict=True):
         if path is None:
             continue
         try:
@@ -116,7 +129,7 @@ def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
             scan.problems.append(('unreadable', _sentence(error), [path]))
     if len(sizes) == 2 and sizes[0] != sizes[1]:
         detail = 'the mask is {1[0]} x {1[1]}, its image {0[0]} x {0[1]}'.format(*sizes)
-        scan.problems.append(('size-mismatch', detail, [scan.image, scan.mask]))
+        scan.problems.append(('size-mismatch', detail, [path for path in pair if path]))
     return scan
 
 
@@ -130,19 +143,19 @@ def _read_image(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int
     image = decode_image(path)
     height, width = image.shape[:2]
     scan.size = (width, height)
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    scan.digest = digest.hexdigest()
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    scan.thumb = cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    scan.colour = tuple(round(value, 1) for value in cv2.mean(image)[2::-1])
+    scan.spread = round(float(cv2.meanStdDev(grey)[1][0, 0]), 2)
     if orientation != 1:
         detail = f'EXIF orientation {orientation}; look whether its mask agrees'
         scan.problems.append(('image-exif', detail, [path]))
     if scan.mode.startswith(('I', 'F')):
         detail = f'mode {scan.mode}: the loader keeps the upper 8 bits'
         scan.problems.append(('image-depth', detail, [path]))
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image))
-    scan.digest = digest.hexdigest()
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    scan.thumb = cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
-    scan.colour = tuple(round(value, 1) for value in cv2.mean(image)[2::-1])
-    scan.spread = round(float(cv2.meanStdDev(grey)[1][0, 0]), 2)
     if scan.spread < _BLANK:
         detail = f'standard deviation {scan.spread:.1f} of 255 grey levels'
         scan.problems.append(('image-blank', detail, [path]))
@@ -151,6 +164,7 @@ def _read_image(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int
 
 def _read_mask(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int, int]:
     scan.mask_mode, orientation = _header(path)
+    kind = ''
     try:
         displayed_size(path, is_mask=True)
     except ValueError as error:  # it can be read, but not as it is meant
@@ -158,16 +172,15 @@ def _read_mask(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int,
         scan.problems.append((kind, _sentence(error), [path]))
     mask = decode_mask(path, rule.backend)
     size = (mask.shape[1], mask.shape[0])
-    if any(kind == 'mask-depth' for kind, _, _ in scan.problems):
+    if kind == 'mask-depth':
         return size  # its low bytes mean nothing
     scan.encoding = encoding(one_channel(mask))
     classes, reason = foreground(mask, rule)
-    if reason:
-        scan.problems.append(('mask-values', reason, [path]))
-    measured = scan.content = content(classes, tiny)
+    scan.content = measured = content(classes, tiny)
     inside = 255 * (classes == 1).astype(np.uint8)
     scan.mask_thumb = cv2.resize(inside, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
     if reason:
+        scan.problems.append(('mask-values', reason, [path]))
         return size  # what is cut wrongly need not be judged as well
     if measured.kind:
         detail = f'foreground {100 * measured.share:.1f} % of the picture'
@@ -184,17 +197,14 @@ def _read_mask(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int,
 
 
 def guess_rule(masks: Sequence[str], rule: MaskRule) -> MaskRule:
-    """Find out how the masks of a data set are encoded from a few of them.
-
-    Args:
-        masks: All of them; those looked at are evenly spaced.
-        rule: Its mode is replaced.
+    """Find out how the masks of a data set are encoded from a few of them, evenly spaced.
 
     Returns:
-        ``'nonzero'`` if most of those that tell are 0/1 or labels, else ``'threshold'``.
+        ``rule`` with the mode ``'nonzero'`` if most of those that show it are 0/1 or labels, else
+        with ``'threshold'``.
     """
     places = np.linspace(0, len(masks) - 1, min(len(masks), _SAMPLE)).round().astype(int)
-    votes: Counter = Counter()
+    votes: Counter[str] = Counter()
     for place in places:
         try:
             found = encoding(one_channel(decode_mask(masks[place], rule.backend)))
@@ -202,14 +212,14 @@ def guess_rule(masks: Sequence[str], rule: MaskRule) -> MaskRule:
             continue
         votes['nonzero' if found in ('0/1', 'labels') else 'threshold'] += found != 'empty'
     mode = 'nonzero' if votes['nonzero'] > votes['threshold'] else 'threshold'
-    return MaskRule(mode, rule.threshold, rule.ignore_index, backend=rule.backend, origin='found')
+    return replace(rule, mode=mode, origin='found')
 
 
 def scan_all(
-    jobs: Iterable[tuple[Pair, MaskRule]],
+    jobs: Sequence[tuple[Pair, MaskRule]],
     tiny: float,
     workers: int,
-    done: Callable[[], None] = lambda: None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Scan]:
     """Scan many pairs with threads; memory does not grow with the size of the pictures.
 
@@ -217,7 +227,7 @@ def scan_all(
         jobs: Pairs and their rules.
         tiny: See :func:`scan_pair`.
         workers: Threads, >= 1.
-        done: Called after every pair.
+        progress: Called after every pair with ``'reading'``, their number and that of all.
 
     Returns:
         One result a job, in their order.
@@ -225,15 +235,16 @@ def scan_all(
     Image.init()  # loading Pillow's plug-ins is not thread-safe
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the threads are ours
-    results = []
+    scans = []
     try:
         with ThreadPoolExecutor(workers) as pool:
-            for scan in pool.map(lambda job: scan_pair(*job, tiny), jobs):
-                results.append(scan)
-                done()
+            for scan in pool.map(lambda job: scan_pair(job[0], job[1], tiny), jobs):
+                scans.append(scan)
+                if progress:
+                    progress('reading', len(scans), len(jobs))
     finally:
         cv2.setNumThreads(threads)
-    return results
+    return scans
 
 
 def default_workers() -> int:

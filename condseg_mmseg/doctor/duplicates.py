@@ -14,7 +14,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-HASH_SIDE = 8  # the hash is HASH_SIDE ** 2 signs
+_HASH_SIDE = 8  # the hash is _HASH_SIDE ** 2 signs
 _SIGMA = 2.0  # pixels of the small grey; what is smoother than that is taken out
 _FLAT = 0.5  # grey levels of detail below which there is nothing to compare
 TURNS = (
@@ -32,39 +32,30 @@ def turned(thumbs: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(thumbs, turn % 4, axes=(1, 2)))
 
 
-def hash_signs(thumbs: np.ndarray) -> np.ndarray:
-    """Hash small greys: is a low frequency above the median of its picture?
-
-    Args:
-        thumbs: (n, s, s), uint8.
+def _hash_signs(thumbs: np.ndarray) -> np.ndarray:
+    """Hash small greys (n, s, s): is a low frequency above the median of its picture?
 
     Returns:
         +1 and -1, (n, 64), float32. Half of 64 minus the product of two rows is the Hamming
         distance of their hashes.
     """
-    low = [cv2.dct(t.astype(np.float32))[:HASH_SIDE, :HASH_SIDE].ravel() for t in thumbs]
-    low = np.stack(low)
+    n = _HASH_SIDE
+    low = np.stack([cv2.dct(thumb.astype(np.float32))[:n, :n].ravel() for thumb in thumbs])
     median = np.median(low[:, 1:], axis=1, keepdims=True)  # without the mean brightness
     return np.where(low > median, np.float32(1), np.float32(-1))
 
 
-def details(thumbs: np.ndarray) -> np.ndarray:
-    """High-pass small greys and scale them, so that the product of two is their correlation.
-
-    Args:
-        thumbs: (n, s, s), uint8.
+def _details(thumbs: np.ndarray) -> np.ndarray:
+    """High-pass small greys (n, s, s), so that the product of two is their correlation.
 
     Returns:
         (n, s * s), float32, of mean 0 and norm 1; zeros for a picture without detail.
     """
-    rows = np.empty((len(thumbs), thumbs[0].size), np.float32)
-    for row, thumb in zip(rows, thumbs, strict=True):
-        grey = thumb.astype(np.float32)
-        row[:] = (grey - cv2.GaussianBlur(grey, (0, 0), _SIGMA)).ravel()
+    greys = thumbs.astype(np.float32)
+    rows = np.stack([(grey - cv2.GaussianBlur(grey, (0, 0), _SIGMA)).ravel() for grey in greys])
     rows -= rows.mean(1, keepdims=True)
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    flat = norm < _FLAT * np.sqrt(rows.shape[1])
-    rows /= np.where(flat, np.inf, norm)
+    rows /= np.where(norm < _FLAT * np.sqrt(rows.shape[1]), np.inf, norm)
     return rows
 
 
@@ -84,17 +75,15 @@ def near_pairs(
         Pairs (m, 2) with i < j in rising order, their correlations (m,), and the index into
         :data:`TURNS` that brings the second onto the first (m,).
     """
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    n = len(thumbs)
+    n, found = len(thumbs), []
     if n >= 2:
-        signs, rows = hash_signs(thumbs), details(thumbs)
+        signs, rows = _hash_signs(thumbs), _details(thumbs)
         for turn in range(len(TURNS)):
-            other_signs = signs if turn == 0 else hash_signs(turned(thumbs, turn))
+            other_signs = signs if turn == 0 else _hash_signs(turned(thumbs, turn))
             for start in range(0, n, block):
                 product = signs[start : start + block] @ other_signs[start:].T
-                near = product >= HASH_SIDE**2 - 2 * distance
-                i, j = np.nonzero(np.triu(near, 1))
-                i, j = i + start, j + start
+                near = product >= _HASH_SIDE**2 - 2 * distance
+                i, j = (index + start for index in np.nonzero(np.triu(near, 1)))
                 for part in range(0, len(i), 4096):
                     first, second = i[part : part + 4096], j[part : part + 4096]
                     other = turned(rows[second].reshape(-1, *thumbs.shape[1:]), turn)
@@ -104,13 +93,13 @@ def near_pairs(
                     found.append((pairs, value[keep], np.full(keep.sum(), turn)))
     if not found:
         return np.zeros((0, 2), int), np.zeros(0), np.zeros(0, int)
-    pairs, value, turn = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    pairs, values, turns = (np.concatenate(parts) for parts in zip(*found, strict=True))
     # A symmetrical picture is found in several positions: the best one is kept.
-    order = np.lexsort((-value, pairs[:, 1], pairs[:, 0]))
-    pairs, value, turn = pairs[order], value[order], turn[order]
-    first = np.ones(len(pairs), bool)
-    first[1:] = (pairs[1:] != pairs[:-1]).any(1)
-    return pairs[first], value[first], turn[first]
+    order = np.lexsort((-values, pairs[:, 1], pairs[:, 0]))
+    pairs, values, turns = pairs[order], values[order], turns[order]
+    new = np.ones(len(pairs), bool)
+    new[1:] = (pairs[1:] != pairs[:-1]).any(1)
+    return pairs[new], values[new], turns[new]
 
 
 def mask_agreement(first: np.ndarray | None, second: np.ndarray | None) -> float | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from condseg_mmseg.utils.findings import Findings
+
 from .duplicates import TURNS, mask_agreement, near_pairs
-from .findings import Findings
 from .scan import Scan
 from .sources import Split
 
@@ -22,14 +24,11 @@ _NEAR = {
     'duplicate': 'near-duplicate',
 }
 _MASKS_AGREE = 0.95  # IoU on the small grid
+_Link = tuple[int, int, float, int]  # two pictures, their correlation, index into TURNS
 
 
 def relation(first: str, second: str) -> str:
-    """Name what it means that two splits share a picture.
-
-    Args:
-        first: Role of a split.
-        second: Role of another one.
+    """Name what it means that splits of two roles share a picture.
 
     Returns:
         ``'leakage'``: training against validation or test. ``'overlap'``: validation against
@@ -72,7 +71,7 @@ class Pictures:
             for place in range(len(splits))
         ]
         self.names = [
-            {Path(scans[i].image).stem.lower(): n for n in found for i in self.where[n][place]}
+            {Path(scans[i].file).stem.lower(): n for n in found for i in self.where[n][place]}
             for place, found in enumerate(self.of_split)
         ]
 
@@ -80,16 +79,17 @@ class Pictures:
         """Return one scan of a picture."""
         return self.scans[next(iter(self.where[picture].values()))[0]]
 
+    def scan(self, picture: int, place: int) -> Scan:
+        """Return one scan of a picture in a split."""
+        return self.scans[self.where[picture][place][0]]
+
     def relation(self, a: int, b: int) -> str:
         """Name what it means that two splits (indices) share a picture."""
         roles = self.splits[a].role, self.splits[b].role
         for whole, part, role in ((a, b, roles[0]), (b, a, roles[1])):
             # A list of unknown use that holds all of another one is a list of everything.
-            if (
-                role == 'other'
-                and self.of_split[part]
-                and self.of_split[whole] >= (self.of_split[part])
-            ):
+            inside = self.of_split[part]
+            if role == 'other' and inside and self.of_split[whole] >= inside:
                 return 'shared'
         return relation(*roles)
 
@@ -102,15 +102,14 @@ class Pictures:
         return combinations(range(len(self.splits)), 2)
 
 
-def _files(scans: Sequence[Scan]) -> list[str]:
+def _files(scans: Iterable[Scan]) -> list[str]:
     """Return the image files, each once however it is spelt."""
-    return list({osp.realpath(scan.image): scan.image for scan in scans}.values())
+    return list({osp.realpath(scan.file): scan.file for scan in scans}.values())
 
 
 def _masks(scans: Sequence[Scan]) -> str:
     """Say whether the masks of one picture agree."""
-    first = scans[0].mask_thumb
-    values = [mask_agreement(first, scan.mask_thumb) for scan in scans[1:]]
+    values = [mask_agreement(scans[0].mask_thumb, scan.mask_thumb) for scan in scans[1:]]
     worst = min((value for value in values if value is not None), default=1.0)
     return '' if worst >= _MASKS_AGREE else f'; their masks differ (IoU {worst:.2f})'
 
@@ -128,18 +127,17 @@ def find_same(pictures: Pictures, findings: Findings) -> None:
             scans = [pictures.scans[i] for place in (a, b) for i in found[place]]
             files = _files(scans)
             what = 'the same file' if len(files) == 1 else 'the same pixels'
-            kind, names = pictures.relation(a, b), pictures.full_names(a, b)
-            findings.add(kind, what + _masks(scans), files, names)
+            names = pictures.full_names(a, b)
+            findings.add(pictures.relation(a, b), what + _masks(scans), files, names)
     for a, b in pictures.pairs_of_splits():
-        names = pictures.names[a], pictures.names[b]
+        of_a, of_b = pictures.names[a], pictures.names[b]
         other = [
             name
-            for name in sorted(set(names[0]) & set(names[1]))
-            if names[0][name] not in pictures.of_split[b]
-            and names[1][name] not in pictures.of_split[a]
+            for name in sorted(set(of_a) & set(of_b))
+            if of_a[name] not in pictures.of_split[b] and of_b[name] not in pictures.of_split[a]
         ]
         if other:
-            files = [pictures.first(side[name]).image for name in other for side in names]
+            files = [pictures.first(side[name]).file for name in other for side in (of_a, of_b)]
             detail = f'{len(other)} names are in both, with other pixels'
             findings.add('same-name', detail, files, pictures.full_names(a, b))
 
@@ -167,37 +165,36 @@ def find_near(
     thumbs = np.array([pictures.first(n).thumb for n in numbers]).reshape(len(numbers), 32, 32)
     pairs, values, turns = near_pairs(thumbs, distance, correlation)
     best: dict[tuple[int, int, int], tuple[float, int, int]] = {}
-    within: dict[int, list[tuple[int, int, float, int]]] = defaultdict(list)
-    for (i, j), value, turn in zip(pairs, values, turns, strict=True):
+    within: dict[int, list[_Link]] = defaultdict(list)
+    for (i, j), value, turn in zip(pairs, values.tolist(), turns.tolist(), strict=True):
         first, second = numbers[i], numbers[j]
         for p, q in ((first, second), (second, first)):
             for a in pictures.where[p]:
                 for b in pictures.where[q]:
                     if a == b and p == first:
-                        within[a].append((p, q, float(value), turn))
+                        within[a].append((p, q, value, turn))
                     # where the very picture is in both splits that has been said
                     if a < b and q not in pictures.of_split[a]:
-                        best[a, b, q] = max(best.get((a, b, q), (0.0,)), (float(value), p, turn))
+                        best[a, b, q] = max(best.get((a, b, q), (0.0, 0, 0)), (value, p, turn))
     counts: dict[tuple[int, int], int] = defaultdict(int)
     for (a, b, q), (value, p, turn) in sorted(best.items()):
         counts[a, b] += 1
-        scans = [pictures.scans[pictures.where[p][a][0]], pictures.scans[pictures.where[q][b][0]]]
+        scans = [pictures.scan(p, a), pictures.scan(q, b)]
         detail = f'correlation {value:.3f}' + (f', {TURNS[turn]}' if turn else _masks(scans))
         kind = _NEAR[pictures.relation(a, b)]
         findings.add(kind, detail, _files(scans), pictures.full_names(a, b))
     for place, links in sorted(within.items()):
         for group, least in _groups(links):
-            at = {n: pictures.scans[pictures.where[n][place][0]] for n in group}
+            at = {n: pictures.scan(n, place) for n in group}
             inside = [(at[p], at[q]) for p, q, _, turn in links if p in at and not turn]
             differ = next(filter(None, map(_masks, inside)), '')
             more = ' or more from one to the next' if len(group) > 2 else ''
             detail = f'{len(group)} pictures, correlation {least:.3f}{more}{differ}'
-            files = _files(list(at.values()))
-            findings.add('near-duplicate', detail, files, pictures.full_names(place))
+            findings.add('near-duplicate', detail, _files(at.values()), pictures.full_names(place))
     return counts
 
 
-def _groups(links: list[tuple[int, int, float, int]]) -> list[tuple[list[int], float]]:
+def _groups(links: Sequence[_Link]) -> list[tuple[list[int], float]]:
     """Return the connected groups of pictures, and the weakest link of each."""
     parent: dict[int, int] = {}
 
@@ -209,15 +206,15 @@ def _groups(links: list[tuple[int, int, float, int]]) -> list[tuple[list[int], f
     for p, q, *_ in links:
         parent[root(p)] = root(q)
     groups: dict[int, list[int]] = defaultdict(list)
-    least: dict[int, float] = {}
     for n in sorted(parent):
         groups[root(n)].append(n)
+    least: dict[int, float] = {}
     for p, _, value, _ in links:
         least[root(p)] = min(value, least.get(root(p), 1.0))
     return [(group, least[top]) for top, group in groups.items()]
 
 
-def overlaps(pictures: Pictures, near: dict[tuple[int, int], int]) -> list[dict]:
+def overlaps(pictures: Pictures, near: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
     """Count what each pair of splits shares; pairs that share nothing are left out.
 
     Args:
@@ -230,15 +227,10 @@ def overlaps(pictures: Pictures, near: dict[tuple[int, int], int]) -> list[dict]
     """
     table = []
     for a, b in pictures.pairs_of_splits():
-        row = dict(
-            same_name=len(set(pictures.names[a]) & set(pictures.names[b])),
-            same_picture=len(pictures.of_split[a] & pictures.of_split[b]),
-            near=near.get((a, b), 0),
-        )
-        if any(row.values()):
-            names = dict(a=pictures.splits[a].full_name, b=pictures.splits[b].full_name)
-            shared = row['same_picture'] or row['near']
-            table.append(
-                names | row | dict(kind=pictures.relation(a, b) if shared else 'same-name')
-            )
+        names = len(set(pictures.names[a]) & set(pictures.names[b]))
+        same, alike = len(pictures.of_split[a] & pictures.of_split[b]), near.get((a, b), 0)
+        if names or same or alike:
+            row = dict(a=pictures.splits[a].full_name, b=pictures.splits[b].full_name)
+            kind = pictures.relation(a, b) if same or alike else 'same-name'
+            table.append(row | dict(same_name=names, same_picture=same, near=alike, kind=kind))
     return table

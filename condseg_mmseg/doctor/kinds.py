@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-
-SEVERITIES = ('error', 'warning', 'info')
-EXIT_STATUS = {'error': 3, 'warning': 1, 'info': 0}
-"""Exit status by the worst finding; 2 is argparse's, for a wrong command line."""
+from condseg_mmseg.utils.findings import Findings
 
 KINDS = {
     'list': ('error', 'a list or a folder is missing, unreadable or empty'),
@@ -51,67 +45,19 @@ BETWEEN_SPLITS = ('leakage', 'near-leakage', 'overlap', 'near-overlap', 'shared'
 """Kinds that say something of two splits."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One problem.
+def new_findings() -> Findings:
+    """Return an empty collection for :data:`KINDS`."""
+    return Findings({kind: severity for kind, (severity, _) in KINDS.items()})
 
-    Attributes:
-        kind: Key of :data:`KINDS`.
-        severity: Of the kind.
-        splits: Full names of the splits, ``data set/split``.
-        files: Paths of the files it is about.
-        detail: One sentence.
+
+def exit_status(findings: Findings, fail_on: str = 'warning') -> int:
+    """Return the exit status of the command.
+
+    Args:
+        findings: All.
+        fail_on: ``'warning'`` (default): 1 for warnings, 3 for errors (2 is a wrong command line).
+            ``'error'``: 3 for errors, else 0. ``'never'``: 0.
     """
-
-    kind: str
-    severity: str
-    splits: tuple[str, ...]
-    files: tuple[str, ...]
-    detail: str
-
-    def as_dict(self) -> dict:
-        """Return what the JSON file holds."""
-        return asdict(self)
-
-
-class Findings(list):
-    """All findings of a run, in the order found."""
-
-    def add(
-        self, kind: str, detail: str, files: Iterable[str] = (), splits: Sequence[str] = ()
-    ) -> None:
-        """Append one.
-
-        Args:
-            kind: Key of :data:`KINDS`.
-            detail: One sentence.
-            files: Paths. Default none.
-            splits: Full names of splits. Default none.
-        """
-        self.append(Finding(kind, KINDS[kind][0], tuple(splits), tuple(files), detail))
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of findings of each severity."""
-        found = Counter(finding.severity for finding in self)
-        return {severity: found[severity] for severity in SEVERITIES}
-
-    def in_order(self) -> list[Finding]:
-        """Return them by severity, then by kind as in :data:`KINDS`, then as found."""
-        rank = {kind: place for place, kind in enumerate(KINDS)}
-        return sorted(
-            self, key=lambda finding: (SEVERITIES.index(finding.severity), rank[finding.kind])
-        )
-
-    def exit_status(self, fail_on: str = 'warning') -> int:
-        """Return the exit status of the tool.
-
-        Args:
-            fail_on: ``'warning'`` (default): 1 for warnings, 3 for errors. ``'error'``: 3 for
-                errors, else 0. ``'never'``: 0.
-        """
-        counts = self.counts()
-        if fail_on != 'never' and counts['error']:
-            return EXIT_STATUS['error']
-        if fail_on == 'warning' and counts['warning']:
-            return EXIT_STATUS['warning']
-        return 0
+    if fail_on != 'never' and findings.of('error'):
+        return 3
+    return int(fail_on == 'warning' and bool(findings.of('warning')))

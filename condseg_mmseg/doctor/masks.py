@@ -7,13 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from condseg_mmseg.utils.mask_values import (
-    IGNORE,
-    channel_max,
-    mask_scale,
-    suspicion,
-    to_grey,
-)
+from condseg_mmseg.utils.mask_values import IGNORE, channel_max, mask_scale, suspicion, to_grey
 
 BORDER_SHARE = 0.9  # of the outermost pixels, from which a large foreground looks inverted
 FULL_SHARE = 0.999
@@ -180,7 +174,6 @@ def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
         Its content.
     """
     inside = (classes == 1).astype(np.uint8)
-    valid = np.count_nonzero(classes != IGNORE)
     rim = np.concatenate([classes[0], classes[-1], classes[1:-1, 0], classes[1:-1, -1]])
     _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
     stats = stats[1:]  # the first is the background
@@ -188,8 +181,8 @@ def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
     small = stats[area < tiny * classes.size]
     columns = [cv2.CC_STAT_AREA, cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]
     return MaskContent(
-        share=float(np.count_nonzero(inside) / max(valid, 1)),
-        border=float((rim == 1).sum() / max((rim != IGNORE).sum(), 1)),
+        share=int((classes == 1).sum()) / max(int((classes != IGNORE).sum()), 1),
+        border=int((rim == 1).sum()) / max(int((rim != IGNORE).sum()), 1),
         areas=tuple(np.sort(area)[::-1][:100].tolist()),
         tiny=len(small),
         specks=tuple(map(tuple, small[:5, columns].tolist())),

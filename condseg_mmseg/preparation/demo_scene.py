@@ -6,27 +6,32 @@ _paint    each object: dome shading, hue, pits, soft rim         -> mask
 _light    illumination, dark corners, highlights, noise          -> image
 """
 
-import dataclasses
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import cv2
 import numpy as np
 
+from condseg_mmseg.utils.errors import UserError
+
 SPLITS = ('train', 'val', 'test')
 
 
-def _knob(default, low, high, text: str):
+def _knob(default: Any, low: float, high: float, text: str) -> Any:
     """A dataclass field with its allowed range (inclusive) and the text of its argument."""
-    return dataclasses.field(default=default, metadata=dict(low=low, high=high, help=text))
+    return field(default=default, metadata=dict(low=low, high=high, help=text))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class SceneKnobs:
     """What a scene looks like; every field is an argument of the command line.
 
     Lengths are shares of the picture's side, so a scene keeps its look at another ``size``.
 
     Raises:
-        ValueError: If a value is outside its range or a pair is not (low, high).
+        UserError: If a value is outside its range or a pair is not (low, high).
     """
 
     size: int = _knob(128, 32, 4096, 'height and width of a picture in pixels')
@@ -45,17 +50,19 @@ class SceneKnobs:
 
     def __post_init__(self) -> None:
         """Check every field against its range."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            low, high = field.metadata['low'], field.metadata['high']
+        for knob in fields(self):
+            value, option = getattr(self, knob.name), '--' + knob.name.replace('_', '-')
+            low, high = knob.metadata['low'], knob.metadata['high']
             parts = value if isinstance(value, tuple) else (value,)
-            if len(parts) != len(np.atleast_1d(field.default)) or list(parts) != sorted(parts):
-                raise ValueError(f'{option(field.name)} must be LOW HIGH, got {value}')
+            if len(parts) != np.size(getattr(SceneKnobs, knob.name)) or list(parts) != sorted(
+                parts
+            ):
+                raise UserError(f'{option} must be LOW HIGH, got {value}')
             if not all(low <= part <= high for part in parts):  # False for NaN too
-                raise ValueError(f'{option(field.name)} must lie in [{low}, {high}], got {value}')
+                raise UserError(f'{option} must lie in [{low}, {high}], got {value}')
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Scene:
     """One generated picture.
 
@@ -72,7 +79,7 @@ class Scene:
     count: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Blob:
     """Outline of one object: its centre, and its radius at 128 angles."""
 
@@ -83,11 +90,6 @@ class _Blob:
     @property
     def reach(self) -> float:
         return float(self.radii.max())
-
-
-def option(name: str) -> str:
-    """The command line's spelling of a field."""
-    return '--' + name.replace('_', '-')
 
 
 def _smooth(rng: np.random.Generator, n: int, cells: int) -> np.ndarray:
@@ -139,7 +141,7 @@ def _place(rng: np.random.Generator, knobs: SceneKnobs, kind: str, count: int) -
                 blobs.append(blob)
             if len(blobs) == count:
                 return blobs
-    raise ValueError(
+    raise UserError(
         f'{count} {kind} objects of radius {low} to {high} do not fit in a picture: lower '
         f'--{kind}-radius or --{kind}-group'
     )
@@ -257,10 +259,10 @@ def make_scene(knobs: SceneKnobs, seed: int, split: str, index: int) -> Scene:
         The scene.
 
     Raises:
-        ValueError: If the split is unknown or the objects do not fit.
+        UserError: If the split is unknown or the objects do not fit.
     """
     if split not in SPLITS:
-        raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
+        raise UserError(f'split must be one of {SPLITS}, got {split!r}')
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     kind = 'small' if rng.random() < knobs.small_share else 'large'
     grouped = (kind == 'small') != (split == 'test')

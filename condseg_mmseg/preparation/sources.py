@@ -10,15 +10,17 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from .findings import PrepareError, some
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.text import first_ten
 
 _JUNK = ('__MACOSX', 'Thumbs.db', 'desktop.ini')  # what file managers add to archives
-_UNREADABLE = ('.rar', '.7z')
 _ARCHIVE = re.compile(r'(\.tar)?\.(zip|tar|tgz|gz|bz2|xz|rar|7z)$', re.I)
+_Member = zipfile.ZipInfo | tarfile.TarInfo | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Entry:
     """One file of a source.
 
@@ -30,12 +32,11 @@ class Entry:
         member: What the archive's module calls it; None in a folder.
     """
 
-    __slots__ = ('member', 'order', 'path', 'size', 'source')
     source: Source
     path: str
     size: int
     order: int
-    member: zipfile.ZipInfo | tarfile.TarInfo | None
+    member: _Member
 
     @property
     def name(self) -> str:
@@ -59,7 +60,7 @@ class Source:
         path: A folder, or a zip or tar file (``.tar``, ``.tar.gz``, ``.tar.bz2``, ``.tar.xz``).
 
     Raises:
-        PrepareError: It does not exist, is no such archive, is damaged, or holds a path that leads
+        UserError: It does not exist, is no such archive, is damaged, or holds a path that leads
             out of it.
     """
 
@@ -67,27 +68,24 @@ class Source:
         self.path = path
         self.name = path.resolve().name
         self.stem = _ARCHIVE.sub('', self.name)
+        self.kind = 'folder'
         self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
         if path.is_dir():
-            self.kind = 'folder'
-        elif not path.exists():
-            raise PrepareError(f'{path}: no such file or folder')
-        elif path.suffix.lower() in _UNREADABLE:
-            raise PrepareError(
+            return
+        if not path.exists():
+            raise UserError(f'{path}: no such file or folder')
+        if path.suffix.lower() in ('.rar', '.7z'):
+            raise UserError(
                 f'{path}: unpack it first and give the folder; only zip and tar are read here'
             )
-        else:
-            self._open()
-
-    def _open(self) -> None:
         try:
-            if zipfile.is_zipfile(self.path):
-                self.kind, self._archive = 'zip', zipfile.ZipFile(self.path)
+            if zipfile.is_zipfile(path):
+                self.kind, self._archive = 'zip', zipfile.ZipFile(path)
             else:
-                self.kind, self._archive = 'tar', tarfile.open(self.path)
+                self.kind, self._archive = 'tar', tarfile.open(path)
         except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
-            raise PrepareError(
-                f'{self.path}: neither a folder nor a whole zip or tar file ({error})'
+            raise UserError(
+                f'{path}: neither a folder nor a whole zip or tar file ({error})'
             ) from error
 
     def entries(self) -> list[Entry]:
@@ -95,8 +93,8 @@ class Source:
         found = list(self._folder() if self._archive is None else self._members())
         unsafe = [path for path, _, _ in found if _leads_out(path)]
         if unsafe and self._archive is not None:
-            raise PrepareError(
-                f'{self.path}: paths that lead out of it, so it is not read: {some(unsafe)}'
+            raise UserError(
+                f'{self.path}: paths that lead out of it, so it is not read: {first_ten(unsafe)}'
             )
         return [
             Entry(self, path, size, order, member)
@@ -104,7 +102,7 @@ class Source:
             if not any(part.startswith('.') or part in _JUNK for part in path.split('/'))
         ]
 
-    def _folder(self) -> Iterator[tuple[str, int, None]]:
+    def _folder(self) -> Iterator[tuple[str, int, _Member]]:
         seen = set()  # real paths: a link may lead back up
         for root, folders, files in os.walk(self.path, followlinks=True):
             real = os.path.realpath(root)
@@ -118,25 +116,25 @@ class Source:
                 if path.is_file():
                     yield path.relative_to(self.path).as_posix(), path.stat().st_size, None
 
-    def _members(self) -> Iterator[tuple[str, int, zipfile.ZipInfo | tarfile.TarInfo]]:
+    def _members(self) -> Iterator[tuple[str, int, _Member]]:
         if isinstance(self._archive, zipfile.ZipFile):
             for info in self._archive.infolist():
                 if not info.is_dir():
                     yield info.filename.replace('\\', '/'), info.file_size, info
             return
         try:
-            for info in self._archive:
-                if info.isfile():  # links and devices are never followed
-                    yield info.name.removeprefix('./'), info.size, info
+            for member in self._archive or ():
+                if member.isfile():  # links and devices are never followed
+                    yield member.name.removeprefix('./'), member.size, member
         except (OSError, EOFError, tarfile.TarError) as error:
-            raise PrepareError(f'{self.path}: a damaged archive ({error})') from error
+            raise UserError(f'{self.path}: a damaged archive ({error})') from error
 
     def fetch(self, entry: Entry, target: Path) -> Path:
         """Bring a file within reach of what reads paths.
 
         Args:
             entry: One of :meth:`entries`.
-            target: Where an archive's member is copied, in pieces of 64 KiB.
+            target: Where an archive's member is copied, in pieces.
 
         Returns:
             ``target``, or in a folder the file itself, which must not be touched.
@@ -147,7 +145,7 @@ class Source:
         if self._archive is None:
             return self.path / entry.path
         try:
-            with self._member(entry) as source, open(target, 'wb') as copy:
+            with self._open(entry) as source, open(target, 'wb') as copy:
                 shutil.copyfileobj(source, copy)
         except OSError:
             raise
@@ -155,26 +153,26 @@ class Source:
             raise OSError(f'unreadable in the archive ({error})') from error
         return target
 
-    def _member(self, entry: Entry):
+    def _open(self, entry: Entry) -> IO[bytes]:
         if isinstance(self._archive, zipfile.ZipFile):
-            return self._archive.open(entry.member)
-        return self._archive.extractfile(entry.member)
+            return self._archive.open(entry.member)  # type: ignore[arg-type]
+        if self._archive is None:
+            return (self.path / entry.path).open('rb')
+        return self._archive.extractfile(entry.member)  # type: ignore[arg-type, return-value]
 
     def read(self, entry: Entry) -> bytes:
         """Return the content of a small file, such as a table.
 
         Raises:
-            PrepareError: It is larger than 64 MiB or cannot be read.
+            UserError: It is larger than 64 MiB or cannot be read.
         """
         if entry.size > 2**26:
-            raise PrepareError(f'{entry}: {entry.size} bytes are too many for a table')
+            raise UserError(f'{entry}: {entry.size} bytes are too many for a table')
         try:
-            if self._archive is None:
-                return (self.path / entry.path).read_bytes()
-            with self._member(entry) as source:
+            with self._open(entry) as source:
                 return source.read()
         except Exception as error:
-            raise PrepareError(f'{entry}: unreadable ({error})') from error
+            raise UserError(f'{entry}: unreadable ({error})') from error
 
     def close(self) -> None:
         """Close the archive."""
@@ -199,15 +197,13 @@ def refuse_overlap(sources: Sequence[Path], out: Path) -> None:
         out: The folder to write.
 
     Raises:
-        PrepareError: ``out`` (or its ``images`` or ``masks``, which may be links) is a source, lies
+        UserError: ``out`` (or its ``images`` or ``masks``, which may be links) is a source, lies
             in one, or holds one that is a folder.
     """
-    for target in (out, out / 'images', out / 'masks'):
-        target = target.resolve()
-        for path in sources:
-            source = path.resolve()
+    for target in (path.resolve() for path in (out, out / 'images', out / 'masks')):
+        for source in (path.resolve() for path in sources):
             inside = target == source or source in target.parents
             if inside or (source.is_dir() and target in source.parents):
-                raise PrepareError(
+                raise UserError(
                     f'OUT ({target}) and SRC ({source}) overlap; give OUT a folder of its own'
                 )
