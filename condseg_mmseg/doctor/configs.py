@@ -26,13 +26,7 @@ _Key = tuple[str, tuple[str, str | None, str | None, str | None], int | tuple[in
 def from_config(
     path: Path, name: str, options: Mapping[str, Any] | None, findings: Findings
 ) -> list[Split]:
-    """Read the splits that the dataloaders of a config name.
-
-    Args:
-        path: The config.
-        name: Name of the data set in the report.
-        options: As of ``--cfg-options``; None: none.
-        findings: Where problems go.
+    """Read the splits that the dataloaders of a config name, ``name`` in the report.
 
     Returns:
         The splits; one that validation and test share is there once, as ``val+test``.

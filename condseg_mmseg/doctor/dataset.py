@@ -101,17 +101,15 @@ def check_dataset(
     layout = Layout(img_dir, mask_dir, img_suffix, seg_map_suffix, files)
     sources = _read_sources(data, layout, mask_mode, cfg_options, findings)
     splits = [split for source in sources for split in source.splits]
-    for option, path in (('--json', json), ('--sheet', sheet)):
-        _check_output(option, path, sources, layout, force)
-    jobs: dict[tuple[Pair, MaskRule], int] = {}
-    members = [
-        [jobs.setdefault((pair, split.rule), len(jobs)) for pair in split.pairs] for split in splits
-    ]
-    scans = scan_all(list(jobs), tiny, workers, progress)
-    users: list[list[str]] = [[] for _ in scans]
-    for split, indices in zip(splits, members, strict=True):
-        for index in indices:
-            users[index].append(split.full_name)
+    _check_output('--json', json, sources, layout, force)
+    _check_output('--sheet', sheet, sources, layout, force)
+    jobs: dict[tuple[Pair, MaskRule], list[str]] = {}  # a pair -> the splits that hold it
+    for split in splits:
+        for pair in split.pairs:
+            jobs.setdefault((pair, split.rule), []).append(split.full_name)
+    place = {job: index for index, job in enumerate(jobs)}
+    members = [[place[pair, split.rule] for pair in split.pairs] for split in splits]
+    scans, users = scan_all(list(jobs), tiny, workers, progress), list(jobs.values())
     told = set()
     for scan, names in zip(scans, users, strict=True):
         for kind, detail, files in scan.problems:

@@ -103,12 +103,7 @@ def near_pairs(
 
 
 def mask_agreement(first: np.ndarray | None, second: np.ndarray | None) -> float | None:
-    """Return the soft intersection over union of two small masks, or None without masks.
-
-    Args:
-        first: Foreground share, (s, s), uint8, 255 = all.
-        second: The same of another mask.
-    """
+    """Return the soft IoU of two small masks, (s, s), uint8, 255 = all; None without masks."""
     if first is None or second is None:
         return None
     union = np.maximum(first, second).sum(dtype=np.int64)

@@ -28,35 +28,21 @@ EXTRAS: dict[str, tuple[str, tuple[Callable[[], object], ...]]] = {
         'HD95, surface Dice, weighted F, the paired test',
         (partial(require_monai, 'the extra metrics'), _require_scipy),
     ),
-    'safetensors': (
-        'converted weights as .safetensors',
-        (partial(import_module, 'safetensors'),),
-    ),
-    'analysis': (
-        "the curves of mmseg's analyze_logs.py",
-        (partial(import_module, 'seaborn'),),
-    ),
+    'safetensors': ('converted weights as .safetensors', (partial(import_module, 'safetensors'),)),
+    'analysis': ("the curves of mmseg's analyze_logs.py", (partial(import_module, 'seaborn'),)),
 }
 """Optional dependencies: what each is for, and what imports it or raises ImportError."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of an installation.
-
-    Attributes:
-        name: What it is.
-        works: Whether it works.
-        detail: What was found, or why it does not work.
-        fix: The command that makes it work; '' where none can.
-        needed: Whether a training needs it, or is several times slower without.
-    """
+    """One part of an installation."""
 
     name: str
     works: bool
-    detail: str
-    fix: str = ''
-    needed: bool = False
+    detail: str  # what was found, or why it does not work
+    fix: str = ''  # the command that makes it work; '' where none can
+    needed: bool = False  # a training needs it, or is several times slower without
 
 
 def check_environment() -> tuple[dict[str, str], list[Part]]:

@@ -44,10 +44,7 @@ def relation(first: str, second: str) -> str:
 class Pictures:
     """The pictures of a run: files with equal pixels are one picture.
 
-    Args:
-        splits: All splits.
-        members: Indices into ``scans``, for every split.
-        scans: Of every pair.
+    ``members`` holds the indices into ``scans`` for every split.
     """
 
     def __init__(
@@ -148,13 +145,8 @@ def find_near(
     """Report pictures that are nearly the same.
 
     Across splits there is one finding for each picture of the later one, with its best match;
-    within a split one for each group of pictures.
-
-    Args:
-        pictures: Of the run.
-        findings: Where they go.
-        distance: See :func:`duplicates.near_pairs`.
-        correlation: See :func:`duplicates.near_pairs`.
+    within a split one for each group of pictures. ``distance`` and ``correlation`` are those of
+    :func:`.duplicates.near_pairs`.
 
     Returns:
         For each pair of splits the number of pictures of the second with a match in the first.
@@ -217,13 +209,7 @@ def _groups(links: Sequence[_Link]) -> list[tuple[list[int], float]]:
 def overlaps(pictures: Pictures, near: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
     """Count what each pair of splits shares; pairs that share nothing are left out.
 
-    Args:
-        pictures: Of the run.
-        near: From :func:`find_near`.
-
-    Returns:
-        Dictionaries with the full names ``a`` and ``b``, the numbers ``same_name``,
-        ``same_picture`` and ``near`` (pictures of b nearly the same as one of a), and ``kind``.
+    ``near`` comes from :func:`find_near`: pictures of ``b`` nearly the same as one of ``a``.
     """
     table = []
     for a, b in pictures.pairs_of_splits():

@@ -17,24 +17,17 @@ FULL_SHARE = 0.999
 class MaskRule:
     """How the values of masks become foreground.
 
-    Attributes:
-        mode: ``'threshold'``, ``'nonzero'`` or ``'auto'`` as in ``BinarizeMask``; ``'labels'``:
-            the values are the classes; ``'guess'``: still to be found from the masks.
-        threshold: Cut of the mode ``'threshold'``.
-        ignore_index: Value in the file that is ignored.
-        num_classes: Of the mode ``'labels'``; None: not known.
-        reduce_zero_label: As in mmseg; of the mode ``'labels'``.
-        backend: Decoder, as ``imdecode_backend`` of ``LoadAnnotations``.
-        origin: Where the rule comes from, for the report.
+    The modes are ``'threshold'``, ``'nonzero'`` and ``'auto'`` as in ``BinarizeMask``,
+    ``'labels'`` (the values are the classes), and ``'guess'`` (still to be found from the masks).
     """
 
     mode: str = 'guess'
     threshold: int = 127
-    ignore_index: int | None = None
-    num_classes: int | None = None
-    reduce_zero_label: bool = False
-    backend: str = 'pillow'
-    origin: str = 'found'
+    ignore_index: int | None = None  # value in the file that is ignored
+    num_classes: int | None = None  # of the mode 'labels', if known
+    reduce_zero_label: bool = False  # as in mmseg, of the mode 'labels'
+    backend: str = 'pillow'  # as imdecode_backend of LoadAnnotations
+    origin: str = 'found'  # where the rule comes from, for the report
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -50,11 +43,7 @@ class MaskRule:
 
 
 def foreground(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
-    """Cut a mask as the pipeline will.
-
-    Args:
-        mask: As decoded, shape (H, W) or (H, W, C), uint8.
-        rule: Any mode but ``'guess'``.
+    """Cut a decoded mask, shape (H, W) or (H, W, C), uint8, as the pipeline will.
 
     Returns:
         The classes 0, 1 and 255 (ignored), shape (H, W), uint8, and why the values do not fit the
@@ -112,10 +101,7 @@ def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
 
 
 def encoding(mask: np.ndarray) -> str:
-    """Name what the values of a mask look like, whatever the rule.
-
-    Args:
-        mask: As decoded.
+    """Name what the values of a decoded mask look like, whatever the rule.
 
     Returns:
         ``'empty'`` (all 0), ``'0/1'``, ``'0/255'``, ``'0/255 noisy'`` (JPEG or smoothed),
@@ -134,23 +120,14 @@ def encoding(mask: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class MaskContent:
-    """What a cut mask holds.
+    """What a cut mask holds; objects are 8-connected."""
 
-    Attributes:
-        share: Foreground over valid (not ignored) pixels, 0..1.
-        border: Foreground over valid pixels, of the outermost ones.
-        areas: Pixels of the largest objects (8-connected), falling, 100 at most.
-        tiny: Number of specks, objects below the limit.
-        specks: Pixels, x and y (of the upper left corner) of the first five.
-        objects: Number of objects without the specks; with them if there is nothing else.
-    """
-
-    share: float
-    border: float
-    areas: tuple[int, ...]
-    tiny: int
-    specks: tuple[tuple[int, int, int], ...]
-    objects: int
+    share: float  # foreground over valid (not ignored) pixels, 0..1
+    border: float  # the same of the outermost pixels
+    areas: tuple[int, ...]  # pixels of the largest objects, falling, 100 at most
+    tiny: int  # number of specks, objects below the limit
+    specks: tuple[tuple[int, ...], ...]  # pixels, x and y (upper left) of the first five
+    objects: int  # number of objects without the specks; with them if there is nothing else
 
     @property
     def kind(self) -> str | None:
@@ -164,15 +141,7 @@ class MaskContent:
 
 
 def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
-    """Measure a cut mask.
-
-    Args:
-        classes: 0, 1 and 255 (ignored), shape (H, W), uint8.
-        tiny: Share of the picture below which an object is a speck. Default 0: none is.
-
-    Returns:
-        Its content.
-    """
+    """Measure a cut mask: 0, 1 and 255 (ignored), shape (H, W), uint8."""
     inside = (classes == 1).astype(np.uint8)
     rim = np.concatenate([classes[0], classes[-1], classes[1:-1, 0], classes[1:-1, -1]])
     _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)

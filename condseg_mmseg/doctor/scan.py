@@ -32,37 +32,21 @@ Pair = tuple[str | None, str | None]
 
 @dataclass
 class Scan:
-    """What is kept of a pair.
+    """What is kept of a pair; None is not known."""
 
-    Attributes:
-        image: Path, or None where it is missing.
-        mask: The same.
-        problems: (kind, sentence, files).
-        size: Width and height of the image as it is loaded; None if it cannot be read.
-        mode: Pillow's mode of the image file.
-        digest: Of the decoded pixels, so that equal pictures in other files have the same.
-        thumb: Small grey, (32, 32), uint8.
-        colour: Mean of red, green and blue, 0..255.
-        spread: Standard deviation of the grey image.
-        mask_mode: Pillow's mode of the mask file.
-        encoding: See :func:`masks.encoding`.
-        content: Of the cut mask.
-        mask_thumb: Foreground share on the small grid, (32, 32), uint8, 255 = all.
-    """
-
-    image: str | None
+    image: str | None  # path; None where it is missing
     mask: str | None
-    problems: list[tuple[str, str, list[str]]] = field(default_factory=list)
-    size: tuple[int, int] | None = None
-    mode: str | None = None
-    digest: str | None = None
-    thumb: np.ndarray | None = None
-    colour: tuple[float, ...] | None = None
-    spread: float | None = None
+    problems: list[tuple[str, str, list[str]]] = field(default_factory=list)  # kind, detail, files
+    size: tuple[int, int] | None = None  # width and height of the image as it is loaded
+    mode: str | None = None  # Pillow's, of the image file
+    digest: str | None = None  # of the decoded pixels: equal pictures have the same
+    thumb: np.ndarray | None = None  # small grey, (32, 32), uint8
+    colour: tuple[float, ...] | None = None  # mean of red, green and blue, 0..255
+    spread: float | None = None  # standard deviation of the grey image
     mask_mode: str | None = None
-    encoding: str | None = None
-    content: MaskContent | None = None
-    mask_thumb: np.ndarray | None = None
+    encoding: str | None = None  # see masks.encoding
+    content: MaskContent | None = None  # of the cut mask
+    mask_thumb: np.ndarray | None = None  # foreground share, (32, 32), uint8, 255 = all
 
     @property
     def file(self) -> str:
@@ -111,13 +95,7 @@ def _header(path: str) -> tuple[str, int]:
 
 
 def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
-    """Read one pair; whatever is wrong with it becomes a problem of the result.
-
-    Args:
-        pair: Paths of the image and of the mask; None where one is missing.
-        rule: How the mask is read.
-        tiny: Share of the picture below which an object is a speck.
-    """
+    """Read one pair; whatever is wrong with it becomes a problem of the result."""
     scan = Scan(*pair)
     sizes = []
     for path, read in zip(pair, (_read_image, _read_mask), strict=True):
@@ -225,12 +203,9 @@ def scan_all(
 
     Args:
         jobs: Pairs and their rules.
-        tiny: See :func:`scan_pair`.
+        tiny: Share of the picture below which an object is a speck.
         workers: Threads, >= 1.
         progress: Called after every pair with ``'reading'``, their number and that of all.
-
-    Returns:
-        One result a job, in their order.
     """
     Image.init()  # loading Pillow's plug-ins is not thread-safe
     threads = cv2.getNumThreads()

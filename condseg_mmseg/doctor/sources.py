@@ -18,22 +18,13 @@ from .scan import Pair
 
 @dataclass
 class Split:
-    """One list of pairs.
-
-    Attributes:
-        data_set: Name of its data set.
-        name: Its own name.
-        role: ``'train'``, ``'val'``, ``'test'`` or ``'other'`` (unknown).
-        source: List or folder it was read from.
-        rule: How its masks are read.
-        pairs: Image and mask files; None where the file is missing or there are no masks.
-    """
+    """One list of pairs."""
 
     data_set: str
     name: str
-    role: str
-    source: str
-    rule: MaskRule
+    role: str  # 'train', 'val', 'test' or 'other' (unknown)
+    source: str  # list or folder it was read from
+    rule: MaskRule  # how its masks are read
     pairs: list[Pair] = field(default_factory=list)
 
     @property
@@ -56,12 +47,7 @@ def role_of(name: str) -> str:
 class Resolver:
     """Turns names into pairs of files, and remembers which files were named.
 
-    Args:
-        images: Folder of the images.
-        masks: Folder of the masks, or None for a data set without.
-        img_suffix: As in ``BinaryMedicalDataset``.
-        seg_map_suffix: As in ``BinaryMedicalDataset``.
-        findings: Where problems go.
+    ``images`` and ``masks`` are folders; a data set without masks has None.
     """
 
     def __init__(
@@ -96,15 +82,7 @@ class Resolver:
         return names
 
     def pairs(self, names: Sequence[str], split: str) -> list[Pair]:
-        """Find the files that the names of a list mean.
-
-        Args:
-            names: As in a list.
-            split: Full name of the split, for the findings.
-
-        Returns:
-            One pair for every name of which at least one file is there, in their order.
-        """
+        """Find the files that the names of a split mean, if at least one file is there."""
         if self.images is None:
             return []
         found: list[Pair] = []
@@ -139,12 +117,7 @@ class Resolver:
         return files[0] if len(files) == 1 else None
 
     def unnamed(self, data_set: str, listed: bool) -> None:
-        """Report the files that no split has named.
-
-        Args:
-            data_set: For the findings.
-            listed: Whether there are lists: what they leave out is not a problem.
-        """
+        """Report the files that no split has named; what lists leave out is not a problem."""
         masks = set() if self.masks is None else set(self.masks.paths())
         images = set() if self.images is None else set(self.images.paths())
         if self.masks is not None and (self.masks.suffix or masks != images):
@@ -173,16 +146,7 @@ def read_list(path: Path, findings: Findings, split: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a folder keeps its files.
-
-    Attributes:
-        img_dir: Images, relative to the folder; None: ``images`` if that is there, else the
-            folder itself.
-        mask_dir: Masks; None: ``masks`` beside ``images``, else the folder of the images.
-        img_suffix: As in ``BinaryMedicalDataset``.
-        seg_map_suffix: As in ``BinaryMedicalDataset``.
-        lists: Further lists, by the name of the split.
-    """
+    """Where a folder keeps its files; see :func:`.dataset.check_dataset`."""
 
     img_dir: str | None = None
     mask_dir: str | None = None
@@ -207,13 +171,6 @@ def from_folder(
 
     Its ``*.txt`` are the lists. Without any, the sub-folders of the images are the splits if all
     are named after a use (``train``, ``val``, ``test``), else all images are one split, ``all``.
-
-    Args:
-        root: The folder.
-        name: Name of the data set.
-        layout: Where its files are.
-        rule: How its masks are read.
-        findings: Where problems go.
 
     Returns:
         The splits, in the order train, validation, test, others.

@@ -41,15 +41,9 @@ def tercile_edges(scans: Sequence[Scan]) -> list[float] | None:
 def split_statistics(
     split: Split, scans: Sequence[Scan], edges: Sequence[float] | None
 ) -> dict[str, Any]:
-    """Describe a split.
+    """Return what the JSON file holds of a split; shares lie in 0..1, sizes are in pixels.
 
-    Args:
-        split: The split.
-        scans: Of its pairs.
-        edges: From :func:`tercile_edges`, of the whole data set, so that the splits compare.
-
-    Returns:
-        What the JSON file holds of it; shares of the picture lie in 0..1, sizes are in pixels.
+    ``edges`` come from :func:`tercile_edges` of the whole data set, so that the splits compare.
     """
     sizes = [scan.size for scan in scans if scan.size]
     masks = [scan.content for scan in scans if scan.content]
@@ -84,13 +78,7 @@ def split_statistics(
 
 
 def summarise(data_set: str, scans: Sequence[Scan], findings: Findings) -> None:
-    """Report what concerns a data set as a whole: several colour modes, noisy masks.
-
-    Args:
-        data_set: Its name.
-        scans: Of all its pairs, each once.
-        findings: Where it goes.
-    """
+    """Report what concerns a data set as a whole: several colour modes, noisy masks."""
     modes = _counted(scan.mode for scan in scans)
     if len(modes) > 1:
         common = next(iter(modes))

@@ -198,11 +198,7 @@ def _judge_originals(plan: Plan, seen: Mapping[str, Seen], findings: Findings) -
 
 
 def _judge_out(
-    out: Path,
-    seen: Mapping[str, Seen],
-    texts: Mapping[str, bytes],
-    findings: Findings,
-    force: bool,
+    out: Path, seen: Mapping[str, Seen], texts: Mapping[str, bytes], findings: Findings, force: bool
 ) -> None:
     """Find what stands in the way in OUT."""
     others = [target for target, result in seen.items() if result.state == 'other']

@@ -14,9 +14,8 @@ import filecmp
 import os
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -37,40 +36,24 @@ T = TypeVar('T')
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to make: where from, what, where to.
+    """A file to make."""
 
-    Attributes:
-        entry: The file in its source.
-        name: Name of the pair.
-        is_mask: Whether it is a mask.
-        target: Path of the result, relative to OUT.
-    """
-
-    entry: Entry
-    name: str
+    entry: Entry  # the file in its source
+    name: str  # of the pair
     is_mask: bool
-    target: str
+    target: str  # path of the result, relative to OUT
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the check found.
-
-    Attributes:
-        job: The file.
-        size: Width and height as the loaders see it; (0, 0) if unreadable.
-        problem: What makes the file unusable, or ''.
-        doubt: Why its values may mean something else, or ''.
-        foreground: Share of foreground in a mask.
-        state: Of the target: 'new' (absent), 'right' or 'other' (differs).
-    """
+    """What the check found."""
 
     job: Job
-    size: tuple[int, int] = (0, 0)
-    problem: str = ''
-    doubt: str = ''
-    foreground: float = 0.0
-    state: str = 'new'
+    size: tuple[int, int] = (0, 0)  # width and height as the loaders see it; 0 if unreadable
+    problem: str = ''  # what makes the file unusable
+    doubt: str = ''  # why its values may mean something else
+    foreground: float = 0.0  # share of foreground in a mask
+    state: str = 'new'  # of the target: 'new' (absent), 'right' or 'other' (differs)
 
 
 def jobs_of(plan: Plan) -> list[Job]:
@@ -84,11 +67,10 @@ def jobs_of(plan: Plan) -> list[Job]:
 
 
 def binarize(path: Path, threshold: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Read a mask as mmseg's ``LoadAnnotations`` does, palette indices included, and make it 0/1.
+    """Read a mask as mmseg's ``LoadAnnotations`` does, and make it 0/1.
 
-    Args:
-        path: The file; masks of one bit a pixel are taken as 0 and 255.
-        threshold: The luminance above which a pixel is foreground; None: any channel above 0.
+    Masks of one bit a pixel are taken as 0 and 255. Foreground is a luminance above ``threshold``,
+    or any channel above 0 if it is None.
 
     Returns:
         The mask, (H, W), uint8, and the grey values it was made from.
@@ -160,34 +142,27 @@ def process(
         Each job and its result, in order; the ``OSError`` of a file that could not be fetched.
     """
     Image.init()  # loading Pillow's plug-ins is not thread-safe
-    waiting: deque[tuple[Job, Future[T] | OSError]] = deque()
 
-    def one(job: Job, path: Path) -> T:
+    def one(job: Job, path: Path | OSError) -> T | OSError:
+        if isinstance(path, OSError):
+            return path
         try:
             return function(job, path)
         finally:
             if path.parent == folder:
                 path.unlink(missing_ok=True)
 
-    def finish() -> tuple[Job, T | OSError]:
-        job, result = waiting.popleft()
-        return job, result if isinstance(result, OSError) else result.result()
+    def fetch(number: int, job: Job) -> Path | OSError:
+        ending = job.entry.name.rpartition('.')[2]
+        try:
+            return job.entry.source.fetch(job.entry, folder / f'{number}.{ending}')
+        except OSError as error:
+            return error
 
+    step = 16 * workers
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers) as pool:
         folder = Path(scratch)
-        try:
-            for number, job in enumerate(jobs):
-                ending = job.entry.name.rpartition('.')[2]
-                try:
-                    path = job.entry.source.fetch(job.entry, folder / f'{number}.{ending}')
-                    waiting.append((job, pool.submit(one, job, path)))
-                except OSError as error:
-                    waiting.append((job, error))
-                if len(waiting) > 4 * workers:
-                    yield finish()
-            while waiting:
-                yield finish()
-        finally:
-            for _, result in waiting:
-                if isinstance(result, Future):
-                    result.cancel()
+        for start in range(0, len(jobs), step):
+            part = jobs[start : start + step]
+            paths = [fetch(number, job) for number, job in enumerate(part)]
+            yield from zip(part, pool.map(one, part, paths), strict=True)

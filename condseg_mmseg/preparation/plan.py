@@ -29,27 +29,18 @@ class Pair:
 
 @dataclass
 class Plan:
-    """What a recipe makes of the files.
-
-    Attributes:
-        pairs: Images and masks, by name.
-        lists: Names by list file (``'train.txt'``), in the order in which they are written.
-        threshold: A mask's pixel is foreground above it; None: above 0 in any channel.
-        split: What ``dataset.json`` says about the split: its origin, rule, parameters.
-        details: What it says about single images: patient, grade, sequence.
-        expected: Images of the whole data set, by list file. None where nobody knows.
-        parameters: What else decided which files were taken.
-        strict_masks: A mask whose values do not fit is an error, not a warning.
-    """
+    """What a recipe makes of the files."""
 
     pairs: list[Pair]
-    lists: dict[str, list[str]]
-    threshold: int | None = 127
+    lists: dict[str, list[str]]  # names by list file ('train.txt'), in the order of the file
+    threshold: int | None = 127  # foreground is above it; None: above 0 in any channel
+    # What dataset.json says about the split (origin, rule, parameters) and about single images
+    # (patient, grade, sequence).
     split: dict[str, Any] = field(default_factory=dict)
     details: dict[str, dict[str, str]] = field(default_factory=dict)
-    expected: dict[str, int] | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
-    strict_masks: bool = False
+    expected: dict[str, int] | None = None  # images of the whole data set by list file, if known
+    parameters: dict[str, Any] = field(default_factory=dict)  # what else chose the files
+    strict_masks: bool = False  # a mask whose values do not fit is an error, not a warning
 
 
 def natural(name: object) -> list[Any]:
@@ -69,12 +60,7 @@ def images_of(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def in_folder(entries: Iterable[Entry], name: str) -> list[Named]:
-    """Return the images that lie directly in a folder of this name, with their stems.
-
-    Args:
-        entries: Any entries.
-        name: Of the folder, compared without case, spaces, ``_`` and ``-``.
-    """
+    """Return the images directly in a folder of this name (no case, spaces, ``_``, ``-``)."""
     return [
         (stem(entry.name), entry)
         for entry in images_of(entries)
@@ -88,17 +74,7 @@ def match(
     findings: Findings,
     key: Callable[[str], Any] = str,
 ) -> list[Pair]:
-    """Pair images and masks by name.
-
-    Args:
-        images: Names and files.
-        masks: Names and files.
-        findings: Gets what is ambiguous or without partner.
-        key: Sort key of a name. Default: the name.
-
-    Returns:
-        The unambiguous pairs, sorted.
-    """
+    """Pair images and masks by name, sorted; report what is ambiguous or without partner."""
     of_image = _by_name(images, 'image', findings)
     of_mask = _by_name(masks, 'mask', findings)
     for noun, partner, one, other in (
@@ -137,16 +113,10 @@ def _by_name(files: Sequence[Named], kind: str, findings: Findings) -> dict[str,
 def restrict(
     pairs: Sequence[Pair], lists: Mapping[str, Sequence[str]], findings: Findings, what: str
 ) -> tuple[list[Pair], dict[str, list[str]]]:
-    """Bring pairs and known lists together.
-
-    Args:
-        pairs: What is there.
-        lists: The names of the whole data set, by list file.
-        findings: Gets what is missing on either side.
-        what: The lists, in words.
+    """Bring what is there and the names of the whole data set together.
 
     Returns:
-        The pairs that a list names, and the lists without missing and without empty ones.
+        The pairs that a list names, and the lists without missing names and without empty ones.
     """
     there = {pair.name for pair in pairs}
     known = {name for names in lists.values() for name in names}

@@ -15,7 +15,6 @@ from .splits import (
     FRACTIONS,
     given_names,
     groups_file,
-    hash_order,
     read_groups,
     shipped,
     shipped_names,
@@ -23,7 +22,6 @@ from .splits import (
 )
 
 CVC_FRAMES = tuple(str(frame) for frame in range(1, 613))
-_SESSILE_PART = 20  # images in each of val and test, as in the paper
 _SESSILE_SIZE = 196
 
 
@@ -38,16 +36,6 @@ def plan_kvasir_seg(entries: Sequence[Entry], findings: Findings) -> Plan:
     expected = {file: len(names) for file, names in lists.items()}
     pairs, lists = restrict(pairs, lists, findings, 'the official lists of Kvasir-SEG')
     return Plan(pairs, lists, split=dict(origin='official'), expected=expected)
-
-
-def sessile_lists(names: Sequence[str]) -> dict[str, list[str]]:
-    """Make the shipped lists of Kvasir-Sessile.
-
-    In the order of :func:`hash_order`, the first 20 are test, the next 20 val, the rest train.
-    """
-    order, n = hash_order(names, seed=0), _SESSILE_PART
-    parts = dict(train=order[2 * n :], val=order[n : 2 * n], test=order[:n])
-    return {f'{split}.txt': sorted(part) for split, part in parts.items()}
 
 
 def plan_kvasir_sessile(

@@ -24,18 +24,10 @@ def describe(
     texts: Mapping[str, bytes],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """Describe a data set; the same originals and parameters give the same description.
+    """Return what ``dataset.json`` holds, without dates and paths of the machine.
 
-    Args:
-        dataset: Its name.
-        plan: What is made.
-        sources: Where it comes from.
-        seen: What the check found, by target.
-        texts: Content of the lists.
-        warnings: What the user was told.
-
-    Returns:
-        The content of ``dataset.json``, without dates and paths of the machine.
+    The same originals and parameters give the same description. ``seen`` is what the check found,
+    by target, ``texts`` the content of the lists.
     """
     masks = [result for result in seen.values() if result.job.is_mask]
     sizes = Counter(result.size for result in masks)

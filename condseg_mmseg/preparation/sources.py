@@ -22,21 +22,13 @@ _Member = zipfile.ZipInfo | tarfile.TarInfo | None
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Entry:
-    """One file of a source.
-
-    Attributes:
-        source: Where it lies.
-        path: Path inside the source, with forward slashes.
-        size: Bytes.
-        order: Its place in the source; archives are read in this order.
-        member: What the archive's module calls it; None in a folder.
-    """
+    """One file of a source."""
 
     source: Source
-    path: str
-    size: int
-    order: int
-    member: _Member
+    path: str  # inside the source, with forward slashes
+    size: int  # bytes
+    order: int  # its place in the source; archives are read in this order
+    member: _Member  # what the archive's module calls it
 
     @property
     def name(self) -> str:
@@ -130,14 +122,7 @@ class Source:
             raise UserError(f'{self.path}: a damaged archive ({error})') from error
 
     def fetch(self, entry: Entry, target: Path) -> Path:
-        """Bring a file within reach of what reads paths.
-
-        Args:
-            entry: One of :meth:`entries`.
-            target: Where an archive's member is copied, in pieces.
-
-        Returns:
-            ``target``, or in a folder the file itself, which must not be touched.
+        """Copy an archive's member to ``target``; of a folder, return the file itself.
 
         Raises:
             OSError: The file, or its part of the archive, cannot be read.
@@ -161,11 +146,7 @@ class Source:
         return self._archive.extractfile(entry.member)  # type: ignore[arg-type, return-value]
 
     def read(self, entry: Entry) -> bytes:
-        """Return the content of a small file, such as a table.
-
-        Raises:
-            UserError: It is larger than 64 MiB or cannot be read.
-        """
+        """Return the content of a small file, such as a table."""
         if entry.size > 2**26:
             raise UserError(f'{entry}: {entry.size} bytes are too many for a table')
         try:
@@ -190,15 +171,9 @@ def _leads_out(path: str) -> bool:
 
 
 def refuse_overlap(sources: Sequence[Path], out: Path) -> None:
-    """Make sure that nothing is written into the originals.
+    """Raise UserError if ``out`` is a source, lies in one, or holds one that is a folder.
 
-    Args:
-        sources: The folders and archives to read.
-        out: The folder to write.
-
-    Raises:
-        UserError: ``out`` (or its ``images`` or ``masks``, which may be links) is a source, lies
-            in one, or holds one that is a folder.
+    Its ``images`` and ``masks`` may be links.
     """
     for target in (path.resolve() for path in (out, out / 'images', out / 'masks')):
         for source in (path.resolve() for path in sources):

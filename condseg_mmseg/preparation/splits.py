@@ -19,14 +19,7 @@ SPLITS = ('train', 'val', 'test')
 
 
 def shipped(name: str) -> Path:
-    """Return a file of ``configs/splits``, unchanged since it was shipped.
-
-    Args:
-        name: Path below the folder, such as ``kvasir-seg/train.txt``.
-
-    Raises:
-        UserError: It is missing, or is not what ``SHA256SUMS`` says.
-    """
+    """Return a file of ``configs/splits``, which must be as ``SHA256SUMS`` says."""
     folder = config_dir() / 'splits'
     lines = (folder / 'SHA256SUMS').read_text().splitlines()
     sums = dict(line.split(maxsplit=1)[::-1] for line in lines)
@@ -42,15 +35,7 @@ def shipped_names(name: str) -> list[str]:
 
 
 def given_names(option: str, file: Path) -> list[str]:
-    """Read a list of the user.
-
-    Args:
-        option: How the user names it, such as ``'--names'``.
-        file: One name a line.
-
-    Raises:
-        UserError: It cannot be read.
-    """
+    """Read a list of the user, who names it by an option such as ``'--names'``."""
     try:
         return read_names(str(file))
     except (OSError, UnicodeDecodeError) as error:
@@ -124,17 +109,10 @@ def check_fractions(fractions: Sequence[float]) -> None:
 
 
 def read_table(data: bytes, what: str) -> list[list[str]]:
-    """Read comma-separated values with LF, CRLF or CR line ends.
-
-    Args:
-        data: The file's content, UTF-8 with or without a byte order mark.
-        what: The file, for the message.
+    """Read comma-separated values, UTF-8, with LF, CRLF or CR line ends.
 
     Returns:
         The rows that are not empty, each cell without white space around it.
-
-    Raises:
-        UserError: It is not UTF-8, or no such table.
     """
     try:
         rows = list(csv.reader(io.StringIO(data.decode('utf-8-sig'), newline=None)))
@@ -144,18 +122,12 @@ def read_table(data: bytes, what: str) -> list[list[str]]:
 
 
 def read_groups(data: bytes, what: str, columns: tuple[str, ...] | None = None) -> dict[str, str]:
-    """Read a table of names and their groups.
+    """Read the group of every name from a table with a header and one image a row.
 
     Args:
-        data: The file's content: a header, then one image a row.
-        what: The file, for the message.
+        data: The file's content.
+        what: The file, for messages.
         columns: Names of the two columns. Default None: the first two.
-
-    Returns:
-        Group by name.
-
-    Raises:
-        UserError: No such columns, a row without group, or a name in two groups.
     """
     rows = read_table(data, what)
     header = [cell.lower() for cell in rows[0]] if rows else []

@@ -1,20 +1,14 @@
-"""Small data sets for the tests of prepare.py, and the fixtures that run it."""
+"""Small data sets as their owners distribute them."""
 
 import io
 import json
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
-import pytest
-from helpers import ROOT, load_script
 from PIL import Image
 
-SCRIPT = ROOT / 'tools' / 'dataset_converters' / 'prepare.py'
-sys.path.insert(0, str(SCRIPT.parent))
-prepare = load_script('tools/dataset_converters/prepare.py')
 NAMES = [f'case{i}' for i in range(10)]
 
 
@@ -77,24 +71,6 @@ def make_folder(path, content):
     return path
 
 
-@pytest.fixture
-def run(capsys):
-    """Run the tool; returns its exit status, what it printed, and its messages."""
-
-    def call(*args):
-        capsys.readouterr()
-        status = prepare.main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
-
-@pytest.fixture
-def src(tmp_path):
-    return make_zip(tmp_path / 'mine.zip', files())
-
-
 def tree(root) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob('*') if p.is_file()}
 
@@ -111,3 +87,25 @@ def names(path) -> list[str]:
 
 def record(out) -> dict:
     return json.loads((out / 'dataset.json').read_text())
+
+
+GRADES = (
+    b'name,patient ID, grade (GlaS), grade (Sirinukunwattana et al. 2015)\r'
+    b'train_1,4, benign, adenomatous\rtrain_2,5, malignant, poorly differentiated\r'
+    b'testA_1,4, benign, healthy\rtestB_10,7, malignant, moderately differentiated\r'
+    b'testB_2,8, benign, healthy'
+)
+
+
+def glas(grades=GRADES):
+    """A few files of GlaS with their names, and the labels of each."""
+    labels = np.zeros((8, 16), np.uint8)
+    labels[:, 12:], labels[0, 0] = 1, 32
+    found = {'Grade.csv': grades}
+    for name in ('train_1', 'train_2', 'testA_1', 'testB_10', 'testB_2'):
+        found |= {
+            f'{name}.bmp': encode(np.full((8, 16, 3), 120, np.uint8), 'BMP'),
+            f'{name}_anno.bmp': encode(labels, 'BMP'),
+        }
+    folder = 'Warwick QU Dataset (Released 2016_07_08)'
+    return {f'{folder}/{name}': data for name, data in found.items()}, labels

@@ -1,35 +1,30 @@
-"""prepare.py: what it writes, what it refuses, what it leaves alone, how it goes on."""
+"""A data set: what it writes, what it refuses, what it leaves alone, how it goes on."""
 
+import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import tarfile
 
 import numpy as np
 import pytest
-from helpers import load_script
 from mmcv.transforms import Compose
+from preparation.samples import (
+    NAMES,
+    encode,
+    files,
+    make_folder,
+    make_tar,
+    make_zip,
+    noisy,
+    picture,
+    pixels,
+    record,
+    square,
+    tree,
+)
 
 from condseg_mmseg.datasets import BinaryMedicalDataset
-
-samples = load_script('tests/tools/prepare_samples.py')
-NAMES = samples.NAMES
-SCRIPT = samples.SCRIPT
-prepare = samples.prepare
-encode = samples.encode
-picture = samples.picture
-square = samples.square
-noisy = samples.noisy
-files = samples.files
-make_zip = samples.make_zip
-make_tar = samples.make_tar
-make_folder = samples.make_folder
-run = samples.run
-src = samples.src
-tree = samples.tree
-pixels = samples.pixels
-build = sys.modules['_prepare.build']
+from condseg_mmseg.preparation import convert
 
 
 def test_images_are_copied_and_masks_become_0_and_1(src, tmp_path, run):
@@ -44,13 +39,13 @@ def test_images_are_copied_and_masks_become_0_and_1(src, tmp_path, run):
     for i, name in enumerate(NAMES):
         assert made[f'images/{name}.jpg'] == files()[f'top/images/{name}.jpg']
         assert np.array_equal(pixels(tmp_path / 'out' / 'masks' / f'{name}.png'), square(i))
-    record = json.loads(made['dataset.json'])
-    assert record['sources'] == [dict(name='mine.zip', kind='zip', bytes=src.stat().st_size)]
-    assert record['images'] == 10
-    assert record['sizes']['width'] == [24, 24]
-    assert record['sizes']['most_common'] == dict(width=24, height=16, images=10)
-    assert record['masks']['mean_share'] == pytest.approx(64 / 384, abs=1e-6)
-    assert record['lists']['test.txt']['names'] == 1
+    made_of = record(tmp_path / 'out')
+    assert made_of['sources'] == [dict(name='mine.zip', kind='zip', bytes=src.stat().st_size)]
+    assert made_of['images'] == 10
+    assert made_of['sizes']['width'] == [24, 24]
+    assert made_of['sizes']['most_common'] == dict(width=24, height=16, images=10)
+    assert made_of['masks']['mean_share'] == pytest.approx(64 / 384, abs=1e-6)
+    assert made_of['lists']['test.txt']['names'] == 1
     assert str(tmp_path) not in made['dataset.json'].decode()
 
 
@@ -107,15 +102,14 @@ def test_a_second_run_writes_nothing(src, tmp_path, run):
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), OSError('disk full')])
 def test_a_stopped_run_goes_on(error, src, tmp_path, run, monkeypatch):
     run('custom', src, tmp_path / 'whole')
-    real, out = build.make, tmp_path / 'out'
+    real, out = convert.make, tmp_path / 'out'
 
     def breaks(job, path, out, threshold):
         if job.name == 'case4' and job.is_mask:
-            (out / '.prepare' / 'half.png').write_bytes(b'half a file')
             raise error
         real(job, path, out, threshold)
 
-    monkeypatch.setattr(build, 'make', breaks)
+    monkeypatch.setattr(convert, 'make', breaks)
     status, _, message = run('custom', src, out, '--workers', 1)
     assert status == (130 if isinstance(error, KeyboardInterrupt) else 2)
     assert 'repeat the command to go on' in message
@@ -124,16 +118,15 @@ def test_a_stopped_run_goes_on(error, src, tmp_path, run, monkeypatch):
     assert not (out / 'masks' / 'case4.png').exists()
     before = stamps(out / 'images') | stamps(out / 'masks')
 
-    monkeypatch.setattr(build, 'make', real)
+    monkeypatch.setattr(convert, 'make', real)
     status, printed, _ = run('custom', src, out)
     assert status == 0
     assert f'{20 - len(before)} files written' in printed
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert tree(out) == tree(tmp_path / 'whole')
-    assert not (out / '.prepare').exists()
 
 
-def test_other_content_is_refused_without_force(src, tmp_path, run):
+def test_other_content_is_refused_without_force(src, tmp_path, run, refused):
     out = tmp_path / 'out'
     run('custom', src, out)
     right = tree(out)
@@ -141,8 +134,7 @@ def test_other_content_is_refused_without_force(src, tmp_path, run):
     (out / 'images' / 'case2.jpg').write_bytes(b'mine')
     (out / 'val.txt').write_text('case9\n')
     changed = tree(out)
-    status, _, message = run('custom', src, out)
-    assert status == 2
+    message = refused('custom', src, out)
     for name in ('masks/case1.png', 'images/case2.jpg', 'val.txt', '--force'):
         assert name in message
     assert tree(out) == changed
@@ -150,10 +142,9 @@ def test_other_content_is_refused_without_force(src, tmp_path, run):
     assert tree(out) == right
 
 
-def test_files_of_something_else_are_never_deleted(src, tmp_path, run):
+def test_files_of_something_else_are_never_deleted(src, tmp_path, run, refused):
     out = make_folder(tmp_path / 'out', {'images/old.jpg': b'old', 'all.txt': b'old\n'})
-    status, _, message = run('custom', src, out)
-    assert status == 2
+    message = refused('custom', src, out)
     assert 'all.txt, images/old.jpg' in message
     assert not (out / 'masks').exists()
     status, _, message = run('custom', src, out, '--force')
@@ -162,17 +153,15 @@ def test_files_of_something_else_are_never_deleted(src, tmp_path, run):
     assert (out / 'images' / 'old.jpg').read_bytes() == b'old'
 
     (out / 'images' / 'case0.png').write_bytes(b'the same name, another ending')
-    status, _, message = run('custom', src, out, '--force')
-    assert status == 2
+    message = refused('custom', src, out, '--force')
     assert "makes the name 'case0' ambiguous" in message
 
 
-def test_all_problems_are_told_before_anything_is_written(tmp_path, run):
+def test_all_problems_are_told_before_anything_is_written(tmp_path, refused):
     content = files()
     del content['top/masks/case0.jpg'], content['top/images/case1.jpg']
     src = make_zip(tmp_path / 'a.zip', content)
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'out')
     assert '1 image without mask: a.zip/top/images/case0.jpg' in message
     assert '1 mask without image: a.zip/top/masks/case1.jpg' in message
 
@@ -182,8 +171,7 @@ def test_all_problems_are_told_before_anything_is_written(tmp_path, run):
         'top/images/case3.jpg'
     ]
     src = make_zip(tmp_path / 'b.zip', content)
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'out')
     assert (
         "image 'case2' is ambiguous: b.zip/top/images/case2.jpg, b.zip/top/images/case2.png"
         in message
@@ -197,8 +185,7 @@ def test_all_problems_are_told_before_anything_is_written(tmp_path, run):
     content['top/masks/case7.jpg'] = encode(square().astype(np.uint16) * 500)
     content['top/masks/case8.jpg'] = encode(square().astype(np.uint8) * 3)
     src = make_zip(tmp_path / 'c.zip', content)
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'out')
     assert '5 problems, nothing was written' in message
     assert 'size of mask c.zip/top/masks/case4.jpg is 22 x 16, of its image' in message
     assert 'image c.zip/top/images/case5.jpg: unreadable' in message
@@ -217,24 +204,22 @@ def test_incomplete_pairs_are_left_out_on_request(tmp_path, run):
     assert status == 0
     assert '8 images' in out
     assert '1 image without mask' in message
-    record = json.loads((tmp_path / 'out' / 'dataset.json').read_text())
-    assert len(record['warnings']) == 2
+    assert len(record(tmp_path / 'out')['warnings']) == 2
     assert not list((tmp_path / 'out').rglob('case[01].*'))
 
 
-def test_a_damaged_member_is_named(tmp_path, run):
+def test_a_damaged_member_is_named(tmp_path, refused):
     src = make_zip(tmp_path / 'a.zip', files())
     data, content = bytearray(src.read_bytes()), files()['top/images/case3.jpg']
     at = bytes(data).index(content)
     data[at + 50] ^= 0xFF  # the checksum tells, the image's header would not
     src.write_bytes(data)
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'out')
     assert 'image a.zip/top/images/case3.jpg: unreadable in the archive (Bad CRC-32' in message
 
 
 @pytest.mark.parametrize('kind', ['text', 'half a zip', 'rar', 'missing', 'zips inside'])
-def test_sources_that_cannot_be_read(kind, src, tmp_path, run):
+def test_sources_that_cannot_be_read(kind, src, tmp_path, refused):
     bad = tmp_path / 'bad.zip'
     if kind == 'text':
         bad.write_text('hello')
@@ -250,18 +235,16 @@ def test_sources_that_cannot_be_read(kind, src, tmp_path, run):
         'missing': 'no such file or folder',
         'zips inside': 'give them as SRC: down/one.zip',
     }.get(kind, 'neither a folder nor a whole zip or tar file')
-    status, _, message = run('custom', bad, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', bad, tmp_path / 'out')
     assert expected in message
 
 
 @pytest.mark.parametrize('name', ['../evil.jpg', '/evil.jpg', 'top/../../evil.jpg', 'C:\\evil.jpg'])
 @pytest.mark.parametrize('make', [make_zip, make_tar])
-def test_paths_that_lead_out_are_refused(name, make, tmp_path, run):
+def test_paths_that_lead_out_are_refused(name, make, tmp_path, refused):
     (tmp_path / 'a' / 'b').mkdir(parents=True)
     src = make(tmp_path / 'a' / 'b' / 'x', files() | {name: b'evil'})
-    status, _, message = run('custom', src, tmp_path / 'a' / 'b' / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'a' / 'b' / 'out')
     assert 'lead out of it' in message
     assert not list(tmp_path.rglob('evil*'))
     assert not (tmp_path / 'a' / 'b' / 'out').exists()
@@ -280,7 +263,7 @@ def test_links_in_a_tar_are_not_followed(tmp_path, run):
 
 
 @pytest.mark.parametrize('case', ['same', 'inside', 'around', 'linked', 'file'])
-def test_originals_and_result_may_not_overlap(case, tmp_path, run):
+def test_originals_and_result_may_not_overlap(case, tmp_path, refused):
     src = make_folder(tmp_path / 'data' / 'raw', files())
     out = dict(same=src, inside=src / 'out', around=tmp_path / 'data').get(case, tmp_path / 'out')
     if case == 'linked':
@@ -289,8 +272,7 @@ def test_originals_and_result_may_not_overlap(case, tmp_path, run):
     elif case == 'file':
         out.write_text('a file')
     before = tree(tmp_path)
-    status, _, message = run('custom', src, out, '--force')
-    assert status == 2
+    message = refused('custom', src, out, '--force')
     assert ('is a file' if case == 'file' else 'overlap') in message
     assert tree(tmp_path) == before
 
@@ -302,22 +284,24 @@ def test_dry_run_writes_nothing(src, tmp_path, run):
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_full_disk_is_foreseen(src, tmp_path, run, monkeypatch):
+def test_a_full_disk_is_foreseen(src, tmp_path, monkeypatch, refused):
     usage = shutil.disk_usage(tmp_path)._replace(free=2**24)
-    monkeypatch.setattr(build.shutil, 'disk_usage', lambda path: usage)
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    message = refused('custom', src, tmp_path / 'out')
     assert '0.0 GB are free' in message
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.slow
-def test_it_runs_as_a_script_from_anywhere(src, tmp_path):
-    command = [sys.executable, str(SCRIPT), 'custom', 'mine.zip', 'made/out']
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert '20 files written' in done.stdout
-    assert 'check' in done.stderr  # the bar does not mix with the result
-    wrong = subprocess.run([sys.executable, str(SCRIPT), 'kvasir'], capture_output=True, text=True)
-    assert wrong.returncode == 2
-    assert 'kvasir_seg' in wrong.stderr
+def test_a_data_set_of_an_older_version_is_recognised(tmp_path, run):
+    """``dataset.json`` is, byte by byte, what tools/dataset_converters/prepare.py wrote."""
+    content = {}
+    for i in range(9):
+        content[f'images/case{i}.png'] = encode(picture(24, 16, i))
+        content[f'masks/case{i}.png'] = encode(square().astype(np.uint8) * 255 * (i > 7))
+    src = make_folder(tmp_path / 'src', content)
+    assert run('custom', src, tmp_path / 'out', '--split', 0.6, 0.2, 0.2)[0] == 0
+    assert record(tmp_path / 'out')['generator'] == dict(name='prepare.py', version=1)
+    (warning,) = record(tmp_path / 'out')['warnings']
+    assert warning.endswith('case4, case5 and 2 more')
+    digest = hashlib.sha256((tmp_path / 'out' / 'dataset.json').read_bytes()).hexdigest()
+    assert digest == 'd1acb93a6536930fad9a97bab29b9ea5ab4a281d5cc0a8854bd227c5ce84ff95'

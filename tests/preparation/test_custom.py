@@ -1,32 +1,28 @@
-"""prepare.py custom: what is foreground, how files are found, how they are split."""
+"""One's own data set: what is foreground, how files are found, how they are split."""
 
 import io
-import json
 
 import numpy as np
 import pytest
-from helpers import load_script
 from PIL import Image
+from preparation.samples import (
+    NAMES,
+    disk,
+    encode,
+    files,
+    make_folder,
+    make_zip,
+    noisy,
+    picture,
+    pixels,
+    record,
+    square,
+)
 
 from condseg_mmseg.datasets import BinaryMedicalDataset
 
-samples = load_script('tests/tools/prepare_samples.py')
-NAMES = samples.NAMES
-prepare = samples.prepare
-encode = samples.encode
-picture = samples.picture
-disk = samples.disk
-square = samples.square
-noisy = samples.noisy
-files = samples.files
-make_zip = samples.make_zip
-make_folder = samples.make_folder
-run = samples.run
-src = samples.src
-pixels = samples.pixels
 
-
-def test_an_image_may_be_turned_by_exif_a_mask_may_not(tmp_path, run):
+def test_an_image_may_be_turned_by_exif_a_mask_may_not(tmp_path, run, refused):
     turned = Image.Exif()
     turned[0x0112] = 6  # a quarter turn
     content = files(['a'])
@@ -39,8 +35,7 @@ def test_an_image_may_be_turned_by_exif_a_mask_may_not(tmp_path, run):
 
     content['top/masks/a.jpg'] = encode(noisy(square()), 'JPEG', exif=turned)
     src = make_zip(tmp_path / 'b.zip', content)
-    status, _, message = run('custom', src, tmp_path / 'two', '--split', 1, 0, 0)
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'two', '--split', 1, 0, 0)
     assert 'carries the EXIF orientation 6' in message
 
 
@@ -87,13 +82,12 @@ def test_what_is_foreground(kind, tmp_path, run):
     ('mask', 'mode'),
     [(LABELS, 'threshold'), (np.tile(np.arange(0, 256, 2, dtype=np.uint8), (9, 1)), 'nonzero')],
 )
-def test_values_that_do_not_fit_are_an_error_unless_forced(mask, mode, tmp_path, run):
+def test_values_that_do_not_fit_are_an_error_unless_forced(mask, mode, tmp_path, run, refused):
     height, width = mask.shape
     content = {'images/a.png': encode(picture(width, height)), 'masks/a.png': encode(mask)}
     src = make_folder(tmp_path / 'src', content)
     args = ['custom', src, tmp_path / 'out', '--split', 1, 0, 0, '--mask-mode', mode]
-    status, _, message = run(*args)
-    assert status == 2
+    message = refused(*args)
     assert 'mask src/masks/a.png: it' in message
     assert '--force-mode' in message
     status, _, message = run(*args, '--force-mode')
@@ -110,19 +104,18 @@ def test_masks_without_and_full_of_foreground_are_told(tmp_path, run):
     assert status == 0
     assert '1 mask with no foreground: case0' in message
     assert '1 mask with nothing but foreground: case1' in message
-    record = json.loads((tmp_path / 'out' / 'dataset.json').read_text())
-    assert (record['masks']['empty'], record['masks']['full']) == (1, 1)
+    masks = record(tmp_path / 'out')['masks']
+    assert (masks['empty'], masks['full']) == (1, 1)
 
 
-def test_names_with_folders_and_suffixes(tmp_path, run):
+def test_names_with_folders_and_suffixes(tmp_path, run, refused):
     content = {}
     for name in ('p1/a', 'p1/b', 'p2/a'):
         content[f'set/{name}.png'] = encode(picture())
         content[f'set/{name}_m.png'] = encode(disk())
     src = make_folder(tmp_path / 'src', content)
     args = ['custom', src, tmp_path / 'out', '--images', 'set', '--masks', 'set']
-    status, _, message = run(*args)
-    assert status == 2
+    message = refused(*args)
     assert '--mask-suffix' in message
     assert run(*args, '--mask-suffix', '_m', '--split', 1, 0, 0)[0] == 0
     assert (tmp_path / 'out' / 'train.txt').read_text() == 'p1/a\np1/b\np2/a\n'
@@ -131,17 +124,16 @@ def test_names_with_folders_and_suffixes(tmp_path, run):
     assert len(data) == 3
 
 
-def test_a_folder_name_that_means_several_is_refused(tmp_path, run):
+def test_a_folder_name_that_means_several_is_refused(tmp_path, run, refused):
     content = {f'{part}/{k}': v for part in ('train', 'val') for k, v in files(['a']).items()}
     src = make_folder(tmp_path / 'src', content)
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'out')
     assert 'src/train/top/images, src/val/top/images' in message
     args = ['--images', 'train/top/images', '--masks', 'train/top/masks', '--split', 1, 0, 0]
     assert run('custom', src, tmp_path / 'out', *args)[0] == 0
 
 
-def test_groups_stay_together(tmp_path, run):
+def test_groups_stay_together(tmp_path, run, refused):
     names = [f'v{i // 5}f{i % 5}' for i in range(40)]
     src = make_zip(tmp_path / 'a.zip', files(names))
     table = tmp_path / 'groups.csv'
@@ -155,16 +147,14 @@ def test_groups_stay_together(tmp_path, run):
     assert len(videos['train'] | videos['val'] | videos['test']) == 8
     assert sum(map(len, videos.values())) == 8  # none twice
     assert [len(lists[s]) for s in ('train', 'val', 'test')] == [30, 5, 5]
-    record = json.loads((tmp_path / 'out' / 'dataset.json').read_text())
-    assert record['details']['v3f1'] == dict(group='v3')
+    assert record(tmp_path / 'out')['details']['v3f1'] == dict(group='v3')
 
     table.write_text('name,video\nv0f0,v0\n')
-    status, _, message = run('custom', src, tmp_path / 'two', '--groups', table)
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'two', '--groups', table)
     assert 'no group for v0f1' in message
 
 
-def test_lists_of_ones_own(src, tmp_path, run):
+def test_lists_of_ones_own(src, tmp_path, run, refused):
     (tmp_path / 'a.txt').write_text('case3.jpg\ncase1\n')
     (tmp_path / 'b.txt').write_bytes(b'case7\rcase2\r')
     args = ['--train', tmp_path / 'a.txt', '--test', tmp_path / 'b.txt']
@@ -178,8 +168,7 @@ def test_lists_of_ones_own(src, tmp_path, run):
     (tmp_path / 'b.txt').write_text('case1\ncase77\n')
     groups = tmp_path / 'groups.csv'
     groups.write_text('name,group\n' + ''.join(f'{n},same\n' for n in NAMES))
-    status, _, message = run('custom', src, tmp_path / 'two', *args, '--groups', groups)
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'two', *args, '--groups', groups)
     assert '1 name in two lists: case1 (train, test)' in message
     assert '1 group in two lists: same (train, test)' in message
     assert 'case77' in message
@@ -194,31 +183,18 @@ def test_lists_of_ones_own(src, tmp_path, run):
         (['--threshold', 5, '--mask-mode', 'nonzero'], 'does not go with'),
         (['--train', 'a.txt', '--seed', 3], '--train FILE does not go with'),
         (['--workers', 0], 'at least 1, got 0'),
-    ],
-)
-def test_wrong_arguments_are_named(args, text, src, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        prepare.main(['custom', str(src), str(tmp_path / 'out'), *map(str, args)])
-    assert text in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ('args', 'text'),
-    [
         (['--train', 'gone.txt'], '--train gone.txt: unreadable'),
         (['--groups', 'gone.csv'], '--groups gone.csv: no such file'),
         (['--images', 'pictures'], '--images pictures: no image there'),
         (['--mask-suffix', '_m'], "--masks masks: no image there ends with '_m'"),
     ],
 )
-def test_wrong_values_are_named(args, text, src, tmp_path, run):
-    status, _, message = run('custom', src, tmp_path / 'out', *args)
-    assert status == 2
+def test_wrong_values_are_named(args, text, src, tmp_path, refused):
+    message = refused('custom', src, tmp_path / 'out', *args)
     assert text in message
 
 
-def test_too_few_images_for_the_split(tmp_path, run):
+def test_too_few_images_for_the_split(tmp_path, refused):
     src = make_zip(tmp_path / 'a.zip', files(['a', 'b']))
-    status, _, message = run('custom', src, tmp_path / 'out')
-    assert status == 2
+    message = refused('custom', src, tmp_path / 'out')
     assert 'leaves nothing for train' in message

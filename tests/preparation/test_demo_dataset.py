@@ -1,31 +1,28 @@
-"""The demo generator: determinism, layout, the co-occurrence rule, the baseline, bad knobs."""
+"""The generated data set: determinism, layout, co-occurrence, baseline, bad knobs."""
 
 import dataclasses
-import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'make_demo_dataset.py'
+from condseg_mmseg.cli import main
+from condseg_mmseg.preparation import SceneKnobs, demo_dataset, make_demo_dataset
+from condseg_mmseg.preparation.demo_scene import Scene, make_scene
+from condseg_mmseg.utils.errors import UserError
+
 COUNTS = dict(train=24, val=6, test=24)
 SIZE = 64
-
-
-sys.path.insert(0, str(SCRIPT.parent))
-demo = importlib.import_module('make_demo_dataset')
-KNOBS = demo.SceneKnobs(size=SIZE)
+KNOBS = SceneKnobs(size=SIZE)
 
 
 @pytest.fixture(scope='module')
 def dataset(tmp_path_factory):
     """A small data set made once."""
     out = tmp_path_factory.mktemp('demo') / 'set'
-    demo.make_dataset(out, KNOBS, seed=3, counts=tuple(COUNTS.values()))
+    make_demo_dataset(out, KNOBS, seed=3, counts=tuple(COUNTS.values()))
     return out
 
 
@@ -69,13 +66,13 @@ def test_masks_are_0_and_255_and_images_are_colour(dataset):
 
 
 def test_same_seed_gives_the_same_bytes(dataset, tmp_path):
-    demo.make_dataset(tmp_path / 'a', KNOBS, seed=3, counts=tuple(COUNTS.values()))
+    make_demo_dataset(tmp_path / 'a', KNOBS, seed=3, counts=tuple(COUNTS.values()))
     assert _pictures(tmp_path / 'a') == _pictures(dataset)
     assert (tmp_path / 'a/dataset.json').read_bytes() == (dataset / 'dataset.json').read_bytes()
 
 
 def test_another_seed_gives_other_pictures(dataset, tmp_path):
-    demo.make_dataset(tmp_path / 'b', KNOBS, seed=4, counts=(4, 0, 0))
+    make_demo_dataset(tmp_path / 'b', KNOBS, seed=4, counts=(4, 0, 0))
     mine = _pictures(dataset)
     assert all(mine[name] != data for name, data in _pictures(tmp_path / 'b').items())
 
@@ -86,7 +83,7 @@ def test_no_picture_comes_twice_not_even_in_another_split(dataset):
 
 
 def test_an_image_depends_only_on_seed_split_and_index(dataset, tmp_path):
-    demo.make_dataset(tmp_path / 'c', KNOBS, seed=3, counts=(5, 3, 2))
+    make_demo_dataset(tmp_path / 'c', KNOBS, seed=3, counts=(5, 3, 2))
     mine, fewer = _pictures(dataset), _pictures(tmp_path / 'c')
     assert len(fewer) == 20
     assert all(mine[name] == data for name, data in fewer.items())
@@ -140,15 +137,15 @@ def test_baseline_of_a_separable_scene_is_perfect(side, brighter):
     truth = np.zeros((8, 8), bool)
     truth[2:5, 3:6] = True
     image = np.where((truth == brighter)[..., None], 200, 90).astype(np.uint8).repeat(3, 2)
-    scene = demo.Scene(image, truth.astype(np.uint8) * 255, 'small', 1)
-    found = demo.brightness_baseline(dict(train=[scene], val=[], test=[scene]))
+    scene = Scene(image, truth.astype(np.uint8) * 255, 'small', 1)
+    found = demo_dataset.brightness_baseline(dict(train=[scene], val=[], test=[scene]))
     assert found['foreground'] == side
     assert 90 < found['threshold'] <= 200
     assert found['mDice'] == dict(train=1.0, test=1.0)
 
 
 def _mean_over(value, knobs, indices=range(8)):
-    return np.mean([value(demo.make_scene(knobs, 0, 'train', i)) for i in indices])
+    return np.mean([value(make_scene(knobs, 0, 'train', i)) for i in indices])
 
 
 def _rim_slope(scene):
@@ -202,66 +199,78 @@ def test_knob_turns_what_it_names(name, low, high, value):
     ],
 )
 def test_bad_knob_is_a_value_error_naming_the_argument(name, value):
-    with pytest.raises(ValueError, match='--' + name.replace('_', '-')):
-        demo.SceneKnobs(**{name: value})
+    with pytest.raises(UserError, match='--' + name.replace('_', '-')):
+        SceneKnobs(**{name: value})
 
 
 def test_bad_split_is_named():
-    with pytest.raises(ValueError, match="'tset'"):
-        demo.make_scene(KNOBS, 0, 'tset', 0)
+    with pytest.raises(UserError, match="'tset'"):
+        make_scene(KNOBS, 0, 'tset', 0)
 
 
 def test_objects_that_do_not_fit_are_an_error():
-    crowded = demo.SceneKnobs(size=SIZE, small_share=0.0, large_radius=(0.3, 0.4))
-    with pytest.raises(ValueError, match=r'do not fit.*--large-radius'):
-        demo.make_scene(crowded, 0, 'test', 0)
+    crowded = SceneKnobs(size=SIZE, small_share=0.0, large_radius=(0.3, 0.4))
+    with pytest.raises(UserError, match=r'do not fit.*--large-radius'):
+        make_scene(crowded, 0, 'test', 0)
 
 
-def _run(*args):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True
-    )
-
-
-def test_command_line_refuses_force_and_reuse(tmp_path):
+def test_force_and_reuse(tmp_path):
     out = tmp_path / 'set'
-    few = ['--size', 48, '--num-train', 2, '--num-val', 1, '--num-test', 0]
-    first = _run(out, *few)
-    assert first.returncode == 0, first.stderr
-    assert 'best threshold on brightness' in first.stdout
+    few = dict(knobs=SceneKnobs(size=48), counts=(2, 1, 0))
+    record = make_demo_dataset(out, **few)
     before = _pictures(out)
 
-    again = _run(out, *few)
-    assert again.returncode == 2
-    assert '--force' in again.stderr
-    assert _run(out, *few, '--reuse').returncode == 0
-    assert _run(out, *few, '--reuse', '--seed', 1).returncode == 2
+    with pytest.raises(UserError, match='--force'):
+        make_demo_dataset(out, **few)
+    assert make_demo_dataset(out, **few, reuse=True) == record
+    with pytest.raises(UserError, match='--force'):
+        make_demo_dataset(out, **few, reuse=True, seed=1)
     assert _pictures(out) == before
 
     (out / 'images' / 'mine.png').write_bytes(b'kept')
-    forced = _run(out, *few, '--force', '--seed', 1, '--num-train', 1)
-    assert forced.returncode == 0, forced.stderr
+    make_demo_dataset(out, few['knobs'], seed=1, counts=(1, 1, 0), force=True)
     after = _pictures(out)
     assert after.pop('images/mine.png') == b'kept'
     assert len(after) == 4
     assert after['images/train_0000.png'] != before['images/train_0000.png']
 
 
+def test_a_data_set_of_an_older_version_is_recognised(tmp_path):
+    """Its ``dataset.json`` names the script that made it and has another indentation."""
+    few = dict(knobs=SceneKnobs(size=48), counts=(1, 0, 0))
+    record = make_demo_dataset(tmp_path, **few)
+    assert record['generator'] == dict(name='make_demo_dataset.py', version=1)
+    (tmp_path / 'dataset.json').write_text(json.dumps(record, indent=1) + '\n')
+    stamp = (tmp_path / 'images' / 'train_0000.png').stat().st_mtime_ns
+    assert make_demo_dataset(tmp_path, **few, reuse=True, force=True) == record
+    assert (tmp_path / 'images' / 'train_0000.png').stat().st_mtime_ns == stamp
+
+
 def test_force_leaves_a_foreign_folder_alone(tmp_path):
     (tmp_path / 'images').mkdir()
     (tmp_path / 'images' / 'train_0000.png').write_bytes(b'somebody else')
-    result = _run(tmp_path, '--force', '--num-train', 1)
-    assert result.returncode == 2
-    assert 'not made by this tool' in result.stderr
+    for content in (None, 'no JSON', '[]'):
+        if content is not None:
+            (tmp_path / 'dataset.json').write_text(content)
+        with pytest.raises(UserError, match='not made by this tool'):
+            make_demo_dataset(tmp_path, force=True, counts=(1, 0, 0))
     assert (tmp_path / 'images' / 'train_0000.png').read_bytes() == b'somebody else'
+
+
+def test_the_command(tmp_path, capsys):
+    few = ['--size', '48', '--num-train', '2', '--num-val', '1', '--num-test', '0']
+    assert main(['prepare', 'demo', str(tmp_path / 'set'), *few, '--small-group', '2', '3']) == 0
+    out = capsys.readouterr().out
+    assert 'set: 2 train, 1 val, 0 test\n' in out
+    assert 'best threshold on brightness' in out
+    record = json.loads((tmp_path / 'set' / 'dataset.json').read_text())
+    assert (record['knobs']['size'], record['knobs']['small_group']) == (48, [2, 3])
 
 
 @pytest.mark.parametrize(
     'args', [['--size', '8'], ['--large-radius', '0.3', '0.2'], ['--num-train', '0']]
 )
-def test_command_line_names_the_bad_argument(tmp_path, args):
-    result = _run(tmp_path / 'set', *args)
-    assert result.returncode == 2
-    assert args[0] in result.stderr
-    assert 'Traceback' not in result.stderr
+def test_the_command_names_the_bad_argument(tmp_path, capsys, args):
+    assert main(['prepare', 'demo', str(tmp_path / 'set'), *args]) == 2
+    assert f'error: {args[0]}' in capsys.readouterr().err
     assert not (tmp_path / 'set').exists()
