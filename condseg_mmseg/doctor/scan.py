@@ -68,7 +68,7 @@ class Scan:
             foreground=round(content.share, 6) if content else None,
             objects=content.objects if content else None,
             tiny_objects=content.tiny if content else None,
-            object_areas=content.areas if content else None,
+            object_areas=list(content.areas) if content else None,
         )
 
 

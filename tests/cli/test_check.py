@@ -1,21 +1,24 @@
-"""The data doctor: its command line, its table, the JSON file, and what the sheet shows."""
+"""``condseg check``: its command line, its tables and its JSON file."""
 
-import importlib
 import json
+import os
 import re
+import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from doctor.samples import clean
+from helpers import ROOT
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'check.py'
-sys.path.insert(0, str(SCRIPT.parent))
-check = importlib.import_module('check')
-findings = importlib.import_module('_check.findings')
-report = importlib.import_module('_check.report')
-sheets = importlib.import_module('_check.sheet')
+from condseg_mmseg.cli import main
+from condseg_mmseg.doctor.kinds import KINDS
+
+
+def check(*argv) -> int:
+    """Run `condseg check` in this process."""
+    return main(['check', *map(str, argv)])
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ('argv', 'message'),
     [
-        (['nowhere'], 'nowhere is neither a folder nor a config'),
+        ([], 'give a folder or a config to check'),
+        (['nowhere'], 'nowhere is neither a file nor a shipped config'),
+        (['.', '--environment'], '--environment checks the installation, not data'),
         (['.', '--workers', '0'], '--workers must lie in 1..256, got 0'),
         (['.', '--near-correlation', 'nan'], '--near-correlation must lie in 0.1..2, got nan'),
         (['.', '--list', 'no.txt'], '--list: no such file: no.txt'),
@@ -41,7 +46,7 @@ def folder(tmp_path):
         (['.', '--list', 'names.txt', '--list', 'sub/names.txt'], "two lists are called 'names'"),
         (['.', '--sheet', 'sheet.jpg'], '--sheet must end in .png, got sheet.jpg'),
         (['.', '--json', 'names.txt'], '--json must end in .json, got names.txt'),
-        (['.', '--json', 'sub'], '--json: sub is a folder'),
+        (['.', '--json', 'sub'], '--json must end in .json, got sub'),
     ],
 )
 def test_wrong_command_lines_exit_with_2(argv, message, tmp_path, monkeypatch, capsys):
@@ -49,37 +54,20 @@ def test_wrong_command_lines_exit_with_2(argv, message, tmp_path, monkeypatch, c
     for name in ('names.txt', 'sub/names.txt', 'c.py'):
         (tmp_path / name).write_text('')
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        check.main(argv)
-    assert stop.value.code == 2
+    assert check(*argv) == 2
     assert message in capsys.readouterr().err
 
 
-def test_the_sheet_shows_some_of_every_kind():
-    found = findings.Findings()
-    for number in range(30):
-        found.add('tiny-object', '', [f'm{number}'], ['a/train'])
-    found.add('leakage', '', ['x'], ['a/train', 'a/val'])
-    found.add('leakage', '', ['y'], ['a/train', 'a/test'])
-    found.add('missing-image', '', ['z'], ['a/train'])  # no file to show
-    known = {name: (name, None, None) for name in ('x', 'y', *(f'm{n}' for n in range(30)))}
-    chosen = [f.files[0] for f in sheets.select(found, known, 40)]
-    assert chosen == ['x', 'y', *(f'm{n}' for n in range(8))]
-    assert [f.files[0] for f in sheets.select(found, known, 4)] == ['x', 'y', 'm0', 'm1']
-
-
 def test_the_page_names_every_kind():
-    page = (SCRIPT.parents[2] / 'docs' / 'data-doctor.md').read_text()
+    page = (ROOT / 'docs' / 'data-doctor.md').read_text()
     rows = dict(re.findall(r'^\| `([a-z-]+)` \| (\w+) \|', page, re.MULTILINE))
-    assert rows == {kind: severity for kind, (severity, _) in findings.KINDS.items()}
+    assert rows == {kind: severity for kind, (severity, _) in KINDS.items()}
 
 
 def test_any_file_name_can_be_told(folder, tmp_path, capsys):
     (folder / 'masks' / 'lone\udce9[b].png').write_bytes(b'')
-    status = check.main(
-        [str(folder), '--json', str(tmp_path / 'o.json'), '--sheet', str(tmp_path / 's.png')]
-    )
-    assert status == 1
+    out = tmp_path / 'o.json'
+    assert check(folder, '--json', out, '--sheet', tmp_path / 's.png') == 1
     assert 'lone' in capsys.readouterr().out
     (finding,) = json.loads((tmp_path / 'o.json').read_text())['findings']
     assert finding == {
@@ -92,7 +80,7 @@ def test_any_file_name_can_be_told(folder, tmp_path, capsys):
 
 
 def test_the_record_has_its_keys(folder, tmp_path):
-    assert check.main([str(folder), '--json', str(tmp_path / 'o.json'), '--workers', '1']) == 0
+    assert check(folder, '--json', tmp_path / 'o.json', '--workers', 1) == 0
     record = json.loads((tmp_path / 'o.json').read_text())
     assert list(record) == [
         'version', 'options', 'counts', 'exit_status', 'data_sets', 'overlaps', 'findings',
@@ -107,24 +95,16 @@ def test_the_record_has_its_keys(folder, tmp_path):
     assert image['splits'] == ['data/all']
 
 
-def test_output_is_whole_or_not_there(tmp_path, monkeypatch):
-    path = tmp_path / 'out.json'
-    report.write_atomically(path, b'old')
-
-    def fail(*args):
-        raise OSError('disk full')
-
-    monkeypatch.setattr(report.os, 'replace', fail)
-    with pytest.raises(OSError, match='disk full'):
-        report.write_atomically(path, b'new')
-    assert [p.name for p in tmp_path.iterdir()] == ['out.json']
-    assert path.read_bytes() == b'old'
-
-
 def test_output_that_cannot_be_written_exits_with_2(folder, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
-    assert check.main([str(folder), '--json', str(tmp_path / 'file' / 'o.json')]) == 2
-    assert 'error: cannot write' in capsys.readouterr().err
+    assert check(folder, '--json', tmp_path / 'file' / 'o.json') == 2
+    assert 'cannot be written' in capsys.readouterr().err
+    (tmp_path / 'o.json').write_text('old')
+    assert check(folder, '--json', tmp_path / 'o.json') == 2
+    assert 'add --force to replace it' in capsys.readouterr().err
+    assert (tmp_path / 'o.json').read_text() == 'old'
+    assert check(folder, '--json', tmp_path / 'o.json', '--force') == 0
+    assert json.loads((tmp_path / 'o.json').read_text())['exit_status'] == 0
 
 
 def _snapshot(root):
@@ -151,8 +131,8 @@ def test_no_output_goes_where_the_data_is(folder, tmp_path, capsys, option, name
     (tmp_path / 'link.png').symlink_to(folder / 'masks' / 'a.png')
     (tmp_path / 'names.json').write_text('a\n')
     before = _snapshot(tmp_path)
-    argv = [str(folder), '--list', str(tmp_path / 'names.json'), option, str(tmp_path / name)]
-    assert check.main([*argv, '--workers', '1']) == 2
+    argv = [folder, '--list', tmp_path / 'names.json', option, tmp_path / name]
+    assert check(*argv, '--workers', 1, '--force') == 2
     assert message in capsys.readouterr().err
     assert _snapshot(tmp_path) == before
 
@@ -163,7 +143,7 @@ def test_no_output_goes_where_the_data_of_a_config_is(folder, tmp_path, capsys):
     config.write_text(f'val_dataloader = dict(dataset={data!r})\n')
     before = _snapshot(tmp_path)
     new = folder / 'masks' / 'new.png'
-    assert check.main([str(config), '--sheet', str(new), '--workers', '1']) == 2
+    assert check(config, '--sheet', new, '--workers', 1) == 2
     assert 'a folder of images or masks that is checked' in capsys.readouterr().err
     assert _snapshot(tmp_path) == before
 
@@ -171,7 +151,23 @@ def test_no_output_goes_where_the_data_of_a_config_is(folder, tmp_path, capsys):
 @pytest.mark.parametrize('columns', ['40', '300'])
 def test_the_table_fits(folder, capsys, monkeypatch, columns):
     monkeypatch.setenv('COLUMNS', columns)
-    check.main([str(folder)])
+    check(folder)
     table = [line for line in capsys.readouterr().out.splitlines() if line[:1] in '+|' and line]
     assert len({len(line) for line in table}) == 1
     assert len(table[0]) <= max(60, int(columns))
+
+
+def test_its_path_in_tools_runs_from_anywhere(tmp_path):
+    folder = clean(tmp_path / 'data')
+    folder.list('val', 'a', 'c')
+    script = ROOT / 'tools' / 'dataset_converters' / 'check.py'
+    done = subprocess.run(
+        [sys.executable, script, 'data', '--json', 'new/out.json'],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, 'LC_ALL': 'C'},
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert '1 error, 0 warnings, 2 notes; exit status 3' in done.stdout
+    assert 'a.png: the same file' in done.stdout
+    assert 'reading' in done.stderr
+    assert 'reading' not in done.stdout
+    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['out.json']

@@ -1,4 +1,4 @@
-"""``condseg prepare`` as a process, and through its path in ``tools``."""
+"""``condseg prepare`` through its path in ``tools``."""
 
 import subprocess
 import sys
@@ -7,18 +7,20 @@ import pytest
 from helpers import ROOT
 from preparation.samples import files, make_zip
 
-SCRIPT = ROOT / 'tools' / 'dataset_converters' / 'prepare.py'
+from condseg_mmseg.cli import main
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('command', [['-m', 'condseg_mmseg', 'prepare'], [str(SCRIPT)]])
-def test_it_runs_from_anywhere(tmp_path, command):
+def test_its_path_in_tools_runs_from_anywhere(tmp_path):
     make_zip(tmp_path / 'mine.zip', files())
-    run = dict(cwd=tmp_path, capture_output=True, text=True)
-    done = subprocess.run([sys.executable, *command, 'custom', 'mine.zip', 'made/out'], **run)
+    script = ROOT / 'tools' / 'dataset_converters' / 'prepare.py'
+    command = [sys.executable, script, 'custom', 'mine.zip', 'made/out']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert '20 files written' in done.stdout
     assert 'check' in done.stderr  # the bar does not mix with the result
-    wrong = subprocess.run([sys.executable, *command, 'kvasir'], **run)
-    assert wrong.returncode == 2
-    assert 'kvasir_seg' in wrong.stderr
+
+
+def test_an_unknown_data_set_is_wrong_use(capsys):
+    with pytest.raises(SystemExit, match=r'^2$'):
+        main(['prepare', 'kvasir'])
+    assert 'kvasir_seg' in capsys.readouterr().err

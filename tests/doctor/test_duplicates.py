@@ -1,19 +1,14 @@
 """The data doctor: near duplicates against a search pair by pair, and copies it must find."""
 
-import importlib
-import sys
 from itertools import combinations
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
-sys.path.insert(0, str(TOOLS))
-demo = importlib.import_module('demo_scene')
-duplicates = importlib.import_module('_check.duplicates')
-leakage = importlib.import_module('_check.leakage')
+from condseg_mmseg.doctor import duplicates, leakage
+from condseg_mmseg.preparation.demo_scene import SceneKnobs, make_scene
+
 SIDE = 32
 
 
@@ -111,8 +106,8 @@ def _copies(image: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope='module')
 def scenes():
-    knobs = demo.SceneKnobs(size=128)
-    return [demo.make_scene(knobs, 5, 'train', i).image[..., ::-1].copy() for i in range(12)]
+    knobs = SceneKnobs(size=128)
+    return [make_scene(knobs, 5, 'train', i).image[..., ::-1].copy() for i in range(12)]
 
 
 def test_copies_are_found_and_other_scenes_are_not(scenes):
