@@ -96,7 +96,7 @@ def _extras() -> Iterator[Part]:
         for load in imports:
             try:
                 load()
-            except ImportError as error:
+            except Exception as error:  # a broken build may raise anything
                 problems.append(str(error).removesuffix(f': {fix}'))
         detail = '; '.join(problems) or use
         yield Part(f'[{extra}]', not problems, detail, fix if problems else '')
