@@ -36,34 +36,19 @@ def diagnosis(tmp_path_factory):
 def test_finds_one_of_each_defect_and_nothing_else(diagnosis):
     record, _ = diagnosis
     assert by_kind(record) == {
-        'list': [{'test_b'}],
-        'missing-image': [{'missing_image'}],
-        'missing-mask': [{'missing_mask'}],
-        'ambiguous': [{'ambiguous'}],
-        'repeated': [{'repeated'}],
-        'unreadable': [{'cut_image'}, {'cut_mask'}, {'cut_jpeg'}],
-        'size-mismatch': [{'size'}],
-        'mask-exif': [{'mask_exif'}],
-        'mask-depth': [{'mask_depth'}],
-        'mask-values': [{'labels'}],
-        'leakage': [{'leak'}, {'leak1', 'leak2'}],
-        'near-leakage': [{'near1', 'near2'}],
-        'overlap': [{'both'}],
-        'duplicate': [{'copy1', 'copy2'}],
-        'mask-empty': [{'empty'}],
-        'mask-full': [{'full'}],
-        'mask-inverted': [{'inverted'}],
-        'tiny-object': [{'specks'}],
-        'image-blank': [{'blank'}],
-        'image-exif': [{'exif'}],
-        'image-depth': [{'deep'}],
-        'near-duplicate': [{'frame1', 'frame2'}],
-        'orphan-image': [{'orphan_image'}],
-        'orphan-mask': [{'orphan_mask'}],
-        'mixed-modes': [{'deep'}],
-        'mask-noise': [{'noisy', 'mask_exif'}],
-        'skipped': [{'readme'}],
-    }
+        'list': [{'test_b'}], 'missing-image': [{'missing_image'}],
+        'missing-mask': [{'missing_mask'}], 'ambiguous': [{'ambiguous'}],
+        'repeated': [{'repeated'}], 'unreadable': [{'cut_image'}, {'cut_mask'}, {'cut_jpeg'}],
+        'size-mismatch': [{'size'}], 'mask-exif': [{'mask_exif'}], 'mask-depth': [{'mask_depth'}],
+        'mask-values': [{'labels'}], 'leakage': [{'leak'}, {'leak1', 'leak2'}],
+        'near-leakage': [{'near1', 'near2'}], 'overlap': [{'both'}],
+        'duplicate': [{'copy1', 'copy2'}], 'mask-empty': [{'empty'}], 'mask-full': [{'full'}],
+        'mask-inverted': [{'inverted'}], 'tiny-object': [{'specks'}], 'image-blank': [{'blank'}],
+        'image-exif': [{'exif'}], 'image-depth': [{'deep'}],
+        'near-duplicate': [{'frame1', 'frame2'}], 'orphan-image': [{'orphan_image'}],
+        'orphan-mask': [{'orphan_mask'}], 'mixed-modes': [{'deep'}],
+        'mask-noise': [{'noisy', 'mask_exif'}], 'skipped': [{'readme'}],
+    }  # fmt: skip
     assert record['exit_status'] == 3
     severities = Counter(finding['severity'] for finding in record['findings'])
     assert record['counts'] == severities

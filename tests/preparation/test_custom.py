@@ -35,8 +35,9 @@ def test_an_image_may_be_turned_by_exif_a_mask_may_not(tmp_path, run, refused):
 
     content['top/masks/a.jpg'] = encode(noisy(square()), 'JPEG', exif=turned)
     src = make_zip(tmp_path / 'b.zip', content)
-    message = refused('custom', src, tmp_path / 'two', '--split', 1, 0, 0)
-    assert 'carries the EXIF orientation 6' in message
+    assert 'carries the EXIF orientation 6' in refused(
+        'custom', src, tmp_path / 'two', '--split', 1, 0, 0
+    )
 
 
 def palette(array):
@@ -115,8 +116,7 @@ def test_names_with_folders_and_suffixes(tmp_path, run, refused):
         content[f'set/{name}_m.png'] = encode(disk())
     src = make_folder(tmp_path / 'src', content)
     args = ['custom', src, tmp_path / 'out', '--images', 'set', '--masks', 'set']
-    message = refused(*args)
-    assert '--mask-suffix' in message
+    assert '--mask-suffix' in refused(*args)
     assert run(*args, '--mask-suffix', '_m', '--split', 1, 0, 0)[0] == 0
     assert (tmp_path / 'out' / 'train.txt').read_text() == 'p1/a\np1/b\np2/a\n'
     assert (tmp_path / 'out' / 'masks' / 'p2' / 'a.png').is_file()
@@ -127,8 +127,7 @@ def test_names_with_folders_and_suffixes(tmp_path, run, refused):
 def test_a_folder_name_that_means_several_is_refused(tmp_path, run, refused):
     content = {f'{part}/{k}': v for part in ('train', 'val') for k, v in files(['a']).items()}
     src = make_folder(tmp_path / 'src', content)
-    message = refused('custom', src, tmp_path / 'out')
-    assert 'src/train/top/images, src/val/top/images' in message
+    assert 'src/train/top/images, src/val/top/images' in refused('custom', src, tmp_path / 'out')
     args = ['--images', 'train/top/images', '--masks', 'train/top/masks', '--split', 1, 0, 0]
     assert run('custom', src, tmp_path / 'out', *args)[0] == 0
 
@@ -150,8 +149,7 @@ def test_groups_stay_together(tmp_path, run, refused):
     assert record(tmp_path / 'out')['details']['v3f1'] == dict(group='v3')
 
     table.write_text('name,video\nv0f0,v0\n')
-    message = refused('custom', src, tmp_path / 'two', '--groups', table)
-    assert 'no group for v0f1' in message
+    assert 'no group for v0f1' in refused('custom', src, tmp_path / 'two', '--groups', table)
 
 
 def test_lists_of_ones_own(src, tmp_path, run, refused):
@@ -196,5 +194,4 @@ def test_wrong_values_are_named(args, text, src, tmp_path, refused):
 
 def test_too_few_images_for_the_split(tmp_path, refused):
     src = make_zip(tmp_path / 'a.zip', files(['a', 'b']))
-    message = refused('custom', src, tmp_path / 'out')
-    assert 'leaves nothing for train' in message
+    assert 'leaves nothing for train' in refused('custom', src, tmp_path / 'out')

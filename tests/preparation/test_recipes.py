@@ -86,8 +86,9 @@ def test_kvasir_sessile_out_of_its_own_archive(thousand, tmp_path, run, refused)
     assert 'warning' not in message
 
     src = make_zip(tmp_path / 'b.zip', kvasir([*known, 'foreign']))
-    message = refused('kvasir_sessile', src, tmp_path / 'out', '--dry-run')
-    assert 'no image of Kvasir-SEG: foreign' in message
+    assert 'no image of Kvasir-SEG: foreign' in refused(
+        'kvasir_sessile', src, tmp_path / 'out', '--dry-run'
+    )
 
 
 def test_kvasir_sessile_with_a_list_of_names(thousand, tmp_path, run):
@@ -108,8 +109,7 @@ def test_kvasir_sessile_with_a_list_of_names(thousand, tmp_path, run):
 def test_glas(tmp_path, run, refused):
     content, labels = glas()
     src = make_zip(tmp_path / 'warwick_qu_dataset_released_2016_07_08.zip', content)
-    message = refused('glas', src, tmp_path / 'out')
-    assert '160 of 165 names' in message
+    assert '160 of 165 names' in refused('glas', src, tmp_path / 'out')
     status, _, message = run('glas', src, tmp_path / 'out', '--allow-incomplete')
     assert status == 0
     out = tmp_path / 'out'
@@ -135,8 +135,9 @@ def test_glas_without_and_with_a_wrong_grade_table(tmp_path, run, refused):
     content, _ = glas()
     table = next(path for path in content if path.endswith('Grade.csv'))
     src = make_zip(tmp_path / 'a.zip', content | {table: b'name;patient ID\rtrain_1;4'})
-    message = refused('glas', src, tmp_path / 'out', '--allow-incomplete')
-    assert 'the columns name, patient ID' in message
+    assert 'the columns name, patient ID' in refused(
+        'glas', src, tmp_path / 'out', '--allow-incomplete'
+    )
     del content[table]
     src = make_zip(tmp_path / 'b.zip', content)
     status, _, message = run('glas', src, tmp_path / 'out', '--allow-incomplete')
@@ -196,23 +197,24 @@ def test_isic2017_unpacked_with_superpixels_and_either_case(tmp_path, run):
 def test_isic_whose_split_cannot_be_told_or_leaks(tmp_path, refused):
     images, masks = isic('a', 'b', [1])
     src = make_folder(tmp_path / 'src', images | masks)
-    message = refused('isic2016', src, tmp_path / 'out', '--allow-incomplete')
-    assert '2 files of no split of ISIC 2016' in message
+    assert '2 files of no split of ISIC 2016' in refused(
+        'isic2016', src, tmp_path / 'out', '--allow-incomplete'
+    )
 
     both = {}
     for part in ('Training', 'Test'):
         for found in isic(f'{part}_Data', f'{part}_GroundTruth', [1]):
             both |= found
     src = make_folder(tmp_path / 'leak', both)
-    message = refused('isic2016', src, tmp_path / 'out', '--allow-incomplete')
-    assert 'ISIC_0000001 is in train and in test' in message
+    assert 'ISIC_0000001 is in train and in test' in refused(
+        'isic2016', src, tmp_path / 'out', '--allow-incomplete'
+    )
 
 
 def test_isic_without_its_masks(tmp_path, refused):
     images, _ = isic('ISIC-2017_Training_Data', '', range(3))
     src = make_zip(tmp_path / 'ISIC-2017_Training_Data.zip', images)
-    message = refused('isic2017', src, tmp_path / 'out')
-    assert '3 images without mask' in message
+    assert '3 images without mask' in refused('isic2017', src, tmp_path / 'out')
 
 
 # CVC-ClinicDB
@@ -244,8 +246,9 @@ def test_cvc_clinicdb_as_it_is_redistributed(tmp_path, run, refused):
     assert record(out)['details']['70'] == dict(sequence='4')
 
     (src / 'metadata.csv').write_text(table.replace('70,4', '70,5'))
-    message = refused('cvc_clinicdb', src, tmp_path / 'two', '--allow-incomplete')
-    assert 'into other sequences than sequences.csv: 70' in message
+    assert 'into other sequences than sequences.csv: 70' in refused(
+        'cvc_clinicdb', src, tmp_path / 'two', '--allow-incomplete'
+    )
 
 
 def test_cvc_clinicdb_with_another_table_of_sequences(tmp_path, run, refused):
@@ -260,8 +263,6 @@ def test_cvc_clinicdb_with_another_table_of_sequences(tmp_path, run, refused):
     assert sorted(lists.values()) == [['1', '204'], ['205', '408'], ['409', '612']]
 
     table.write_text('frame,sequence\n1,1\n2,\n')
-    message = refused(*args, *third)
-    assert 'the row 2, lacks a cell' in message
+    assert 'the row 2, lacks a cell' in refused(*args, *third)
     table.write_text('image,video\n1,1\n')
-    message = refused(*args, *third)
-    assert 'a first line with the columns frame,sequence' in message
+    assert 'a first line with the columns frame,sequence' in refused(*args, *third)
