@@ -58,26 +58,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add('--img-suffix', help='as in BinaryMedicalDataset')
     add('--seg-map-suffix', help='as in BinaryMedicalDataset, e.g. _anno')
     add('--mask-mode', choices=('auto', 'threshold', 'nonzero'), default='auto',
-        help='how masks are read: > 127, > 0, or what most of them look like (default: auto)',
-    )  # fmt: skip
+        help='how to read masks: > 127, > 0, or as most of them look (default: auto)')  # fmt: skip
     add = parser.add_argument_group('limits').add_argument
     add('--near-distance', type=int, default=10, metavar='BITS',
-        help='most of the 64 signs of the hash in which near duplicates differ (default: 10)',
-    )  # fmt: skip
+        help='most signs of 64 in which near duplicates differ (default: 10)')  # fmt: skip
     add('--near-correlation', type=float, default=0.9, metavar='R',
-        help='least correlation of near duplicates; above 1: do not look (default: 0.9)',
-    )  # fmt: skip
+        help='least correlation of near duplicates; above 1: none (default: 0.9)')  # fmt: skip
     add('--tiny', type=float, default=1e-4, metavar='SHARE',
-        help='share of the picture below which an object is a speck (default: 0.0001)',
-    )  # fmt: skip
+        help='share of the picture below which an object is a speck (default: 0.0001)')  # fmt: skip
     add = parser.add_argument_group('output').add_argument
     add('--json', type=Path, metavar='FILE', help='write everything found')
     add('--sheet', type=Path, metavar='FILE.png', help='draw what is suspicious')
     add('--sheet-num', type=int, default=40, help='most drawn (default: 40)')
     add('--force', action='store_true', help='replace the files of --json and --sheet')
     add('--fail-on', choices=('error', 'warning', 'never'), default='warning',
-        help='least severity for which the exit status is not 0 (default: warning)',
-    )  # fmt: skip
+        help='least severity for which the exit status is not 0 (default: warning)')  # fmt: skip
     workers = default_workers()
     parser.add_argument('--workers', type=int, default=workers, help=f'default: {workers}')
     parser.add_argument(

@@ -59,27 +59,23 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_sessile(parser: argparse.ArgumentParser) -> None:
-    text = 'the names of the subset, one a line (default: the 195 of 196 that are shipped)'
-    parser.add_argument('--names', type=Path, metavar='FILE', help=text)
+    parser.add_argument('--names', type=Path, metavar='FILE',
+        help='the names of the subset, one a line (default: the 195 of 196 that are shipped)',
+    )  # fmt: skip
 
 
 def _add_cvc(parser: argparse.ArgumentParser) -> None:
-    text = (
-        'comma-separated table with the columns frame,sequence (default: the shipped one, '
-        'configs/splits/cvc-clinicdb/sequences.csv)'
-    )
-    parser.add_argument('--sequences', type=Path, metavar='FILE', help=text)
+    parser.add_argument('--sequences', type=Path, metavar='FILE',
+        help='comma-separated table with the columns frame,sequence (default: the shipped one, '
+        'configs/splits/cvc-clinicdb/sequences.csv)')  # fmt: skip
     _add_split(parser, 'shares of the frames; sequences stay whole')
 
 
 def _add_split(parser: argparse._ActionsContainer, text: str) -> None:
-    parts = ('TRAIN', 'VAL', 'TEST')
-    text += ' (default: 0.8 0.1 0.1)'
-    parser.add_argument(
-        '--split', type=float, nargs=3, default=argparse.SUPPRESS, metavar=parts, help=text
-    )
-    seed = 'seed of the split (default: 0)'
-    parser.add_argument('--seed', type=int, default=argparse.SUPPRESS, help=seed)
+    none = argparse.SUPPRESS
+    parser.add_argument('--split', type=float, nargs=3, default=none, metavar=('TRAIN', 'VAL',
+        'TEST'), help=f'{text} (default: 0.8 0.1 0.1)')  # fmt: skip
+    parser.add_argument('--seed', type=int, default=none, help='seed of the split (default: 0)')
 
 
 def _add_custom(parser: argparse.ArgumentParser) -> None:

@@ -95,10 +95,10 @@ def check_dataset(
     """
     workers = default_workers() if workers is None else workers
     options = {key: value for key, value in locals().items() if key not in ('progress', 'force')}
-    options['lists'] = files = {name: Path(file) for name, file in (lists or {}).items()}
+    options['lists'] = further = {name: Path(file) for name, file in (lists or {}).items()}
     _check_options(options)
     findings = new_findings()
-    layout = Layout(img_dir, mask_dir, img_suffix, seg_map_suffix, files)
+    layout = Layout(img_dir, mask_dir, img_suffix, seg_map_suffix, further)
     sources = _read_sources(data, layout, mask_mode, cfg_options, findings)
     splits = [split for source in sources for split in source.splits]
     _check_output('--json', json, sources, layout, force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections import defaultdict
 from collections.abc import Mapping
@@ -35,15 +36,9 @@ Known = Mapping[str, tuple[str | None, str | None, MaskRule]]
 
 
 def select(findings: Findings, known: Known, number: int) -> list[Finding]:
-    """Choose what to draw: errors first, and of every kind some.
+    """Choose at most ``number`` findings to draw: errors first, and of every kind some.
 
-    Args:
-        findings: All.
-        known: Files that are part of a pair; a finding of other files has nothing to show.
-        number: Most that are chosen.
-
-    Returns:
-        Findings by severity and kind.
+    A finding of files that are not ``known`` has nothing to show.
     """
     groups: dict[tuple, list[Finding]] = defaultdict(list)
     for finding in findings.in_order():
@@ -88,34 +83,26 @@ def _write(canvas: np.ndarray, text: str, x: int, y: int, colour: tuple = (20, 2
 def _pair(image: str | None, mask: str | None, rule: MaskRule) -> np.ndarray:
     """Draw an image with the contour of its foreground, and its mask; (TILE, _CARD, 3)."""
     picture = values = inside = None
-    try:
+    with contextlib.suppress(Exception):  # the tile says so
         picture = None if image is None else decode_image(image)
-    except Exception:  # the tile says so
-        pass
-    try:
+    with contextlib.suppress(Exception):
         if mask is not None:
             decoded = decode_mask(mask, rule.backend)
             grey = channel_max(decoded)
-            values = cv2.cvtColor(_stretched(grey), cv2.COLOR_GRAY2BGR)
+            # the highest value is drawn white, so that labels and 0/1 can be seen, too
+            stretched = (grey.astype(np.uint16) * 255 // max(int(grey.max()), 1)).astype(np.uint8)
+            values = cv2.cvtColor(stretched, cv2.COLOR_GRAY2BGR)
             inside = (foreground(decoded, rule)[0] == 1).astype(np.uint8)
             if picture is not None and picture.shape[:2] == grey.shape:
                 lines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
                 width = max(1, round(1.5 * max(grey.shape) / TILE))
                 cv2.drawContours(picture, lines, -1, _CONTOUR, width)
-    except Exception:  # the tile says so
-        pass
-    gap = np.full((TILE, GAP, 3), 255, np.uint8)
     tiles = (
         _tile(picture, 'no image' if image is None else 'unreadable'),
         _tile(values, 'no mask' if mask is None else 'unreadable', inside),
     )
-    return np.concatenate([tiles[0], gap, tiles[1], gap], axis=1)
-
-
-def _stretched(grey: np.ndarray) -> np.ndarray:
-    """Scale a mask so that its highest value is white: labels and 0/1 can be seen too."""
-    highest = int(grey.max())
-    return (grey.astype(np.uint16) * 255 // max(highest, 1)).astype(np.uint8)
+    gap = ((0, 0), (0, GAP), (0, 0))
+    return np.concatenate([np.pad(tile, gap, constant_values=255) for tile in tiles], axis=1)
 
 
 def _card(finding: Finding, known: Known) -> np.ndarray:
@@ -124,25 +111,18 @@ def _card(finding: Finding, known: Known) -> np.ndarray:
     pictures = np.concatenate([_pair(*pair) for pair in pairs], axis=1)
     caption = np.full((CAPTION, pictures.shape[1], 3), 255, np.uint8)
     _write(caption, f'{finding.severity}: {finding.kind}', 2, 12, _COLOURS[finding.severity])
-    where = ' | '.join(finding.splits)
     names = ' | '.join(Path(image or mask or '').name for image, mask, _ in pairs)
-    lines = textwrap.wrap(finding.detail, _CHARACTERS * len(pairs))[:2]
-    for row, line in enumerate((where, names, *lines)):
-        shown = line[: _CHARACTERS * len(pairs)]
-        _write(caption, shown, 2, 12 + LINE * (row + 1))
+    length = _CHARACTERS * len(pairs)
+    lines = [' | '.join(finding.splits), names, *textwrap.wrap(finding.detail, length)[:2]]
+    for row, line in enumerate(lines, 1):
+        _write(caption, line[:length], 2, 12 + LINE * row)
     return np.concatenate([caption, pictures])
 
 
 def draw(findings: Findings, known: Known, number: int = 40) -> np.ndarray:
-    """Draw the sheet.
+    """Draw at most ``number`` findings on a sheet, BGR, uint8.
 
-    Args:
-        findings: All.
-        known: For every file of a pair, its image, mask and rule.
-        number: Most findings that are drawn. Default 40.
-
-    Returns:
-        BGR, uint8.
+    ``known`` holds the image, mask and rule of every file of a pair.
     """
     chosen = select(findings, known, number)
     head = 'nothing suspicious'
@@ -153,22 +133,20 @@ def draw(findings: Findings, known: Known, number: int = 40) -> np.ndarray:
     _write(header, head, 4, 18)
     row: list[np.ndarray] = []
     rows, used = [header], 0
-    for card in (_card(finding, known) for finding in chosen):
-        if used + card.shape[1] > width:
+    for card in (*(_card(finding, known) for finding in chosen), None):
+        if row and (card is None or used + card.shape[1] > width):
             rows.append(_row(row, width))
             row, used = [], 0
-        row.append(card)
-        used += card.shape[1]
-    if row:
-        rows.append(_row(row, width))
+        if card is not None:
+            row.append(card)
+            used += card.shape[1]
     return np.concatenate(rows)
 
 
 def _row(cards: list[np.ndarray], width: int) -> np.ndarray:
     row = np.concatenate(cards, axis=1)
-    blank = np.full((row.shape[0], width - row.shape[1], 3), 255, np.uint8)
-    space = np.full((2 * GAP, width, 3), 255, np.uint8)
-    return np.concatenate([np.concatenate([row, blank], axis=1), space])
+    padding = ((0, 2 * GAP), (0, width - row.shape[1]), (0, 0))
+    return np.pad(row, padding, constant_values=255)
 
 
 def write_sheet(path: Path, sheet: np.ndarray) -> None:

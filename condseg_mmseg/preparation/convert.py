@@ -131,12 +131,7 @@ def make(job: Job, path: Path, out: Path, threshold: int | None) -> None:
 def process(
     jobs: Sequence[Job], function: Callable[[Job, Path], T], workers: int
 ) -> Iterator[tuple[Job, T | OSError]]:
-    """Fetch the files one after the other and apply a function to each in threads.
-
-    Args:
-        jobs: Files, in the order to read them.
-        function: Takes the job and a local path.
-        workers: Threads.
+    """Fetch the files one after the other and apply a function of job and path in threads.
 
     Yields:
         Each job and its result, in order; the ``OSError`` of a file that could not be fetched.

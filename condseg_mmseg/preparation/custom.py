@@ -15,7 +15,7 @@ from condseg_mmseg.utils.text import count
 from .plan import Named, Pair, Plan, images_of, match, stem
 from .problems import some, stop
 from .sources import Entry
-from .splits import FRACTIONS, SPLITS, given_names, groups_file, split_names
+from .splits import FRACTIONS, given_names, groups_file, rule_of, split_names
 
 File = str | Path | None
 
@@ -165,8 +165,8 @@ def plan_custom(
     Raises:
         UserError: Arguments exclude each other or are out of range, or a file cannot be read.
     """
-    lists = zip(SPLITS, (train, val, test), strict=True)
-    files = {name: Path(file) for name, file in lists if file is not None}
+    given = dict(train=train, val=val, test=test)
+    files = {name: Path(file) for name, file in given.items() if file is not None}
     if mask_mode not in ('threshold', 'nonzero'):
         raise UserError(f'--mask-mode must be threshold or nonzero, got {mask_mode}')
     if threshold is not None and mask_mode == 'nonzero':
@@ -180,9 +180,8 @@ def plan_custom(
     )
     pairs = _find_pairs(entries, parameters, findings)
     group_of = _groups(groups, pairs)
-    record: dict[str, Any] = dict(
-        origin='lists given', files={name: file.name for name, file in files.items()}
-    )
+    names_of = {name: file.name for name, file in files.items()}
+    record: dict[str, Any] = dict(origin='lists given', files=names_of)
     parts = _given_lists(files, pairs, findings)
     if files:
         _check_disjoint(parts, group_of, findings)
@@ -196,10 +195,7 @@ def plan_custom(
     elif pairs:
         shares, seed = list(split or FRACTIONS), seed or 0
         parts = split_names([pair.name for pair in pairs], shares, seed, group_of)
-        what = 'group' if group_of else 'name'
-        rule = (
-            f"{what}s by SHA-256 of 'seed:{what}': the first are test, the next val, the rest train"
-        )
+        rule = rule_of('group' if group_of else 'name')
         record = dict(origin='ours', rule=rule, fractions=shares, seed=seed)
     if groups is not None:
         record['groups'] = Path(groups).name

@@ -14,7 +14,8 @@ import numpy as np
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import write_json
 
-from .demo_scene import SPLITS, Scene, SceneKnobs, make_scene
+from .demo_scene import Scene, SceneKnobs, make_scene
+from .splits import SPLITS
 
 # Raise the version whenever the same parameters give other pictures. The name is the one that
 # older versions wrote: data sets that they made are recognised by it.

@@ -16,7 +16,7 @@ import numpy as np
 
 from condseg_mmseg.utils.errors import UserError
 
-SPLITS = ('train', 'val', 'test')
+from .splits import SPLITS
 
 
 def _knob(default: Any, low: float, high: float, text: str) -> Any:
@@ -64,19 +64,12 @@ class SceneKnobs:
 
 @dataclass(frozen=True)
 class Scene:
-    """One generated picture.
+    """One generated picture."""
 
-    Attributes:
-        image: RGB, (size, size, 3), uint8.
-        mask: 0 or 255, (size, size), uint8; the middle of the soft rim is the contour.
-        kind: 'small' or 'large', the size of the objects.
-        count: Number of objects; each is one connected component of the mask.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    kind: str
-    count: int
+    image: np.ndarray  # RGB, (size, size, 3), uint8
+    mask: np.ndarray  # 0 or 255, (size, size), uint8; the middle of the soft rim is the contour
+    kind: str  # 'small' or 'large', the size of the objects
+    count: int  # number of objects; each is one connected component of the mask
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,7 @@ def _mucosa(rng: np.random.Generator, knobs: SceneKnobs) -> np.ndarray:
     if rng.random() < 0.5:  # the lumen itself: a dark hole
         light *= 1 - 0.75 / (1 + np.exp((distance - rng.uniform(0.06, 0.14)) / 0.025))
 
-    lines = np.zeros((n, n), np.float32)
+    lines: np.ndarray = np.zeros((n, n), np.float32)
     for _ in range(rng.poisson(knobs.vessels)):
         steps = rng.integers(12, 30)
         heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.3, steps))
@@ -230,7 +223,7 @@ def _light(image: np.ndarray, rng: np.random.Generator, knobs: SceneKnobs) -> np
     gain = np.clip(gain, 0.15, None) / (1 + np.exp((corner - 0.63) / 0.018))
     image = image * gain[..., None]
 
-    glare = np.zeros((n, n), np.float32)
+    glare: np.ndarray = np.zeros((n, n), np.float32)
     for _ in range(rng.poisson(knobs.highlights)):
         centre = rng.normal((cx, cy), 0.22) * n
         axes = n * rng.uniform(0.004, 0.02) * np.array([1.0, rng.uniform(0.3, 1.0)])
@@ -254,9 +247,6 @@ def make_scene(knobs: SceneKnobs, seed: int, split: str, index: int) -> Scene:
         seed: Seed of the data set, >= 0.
         split: 'train' and 'val' keep the co-occurrence, 'test' breaks it.
         index: Number of the image in its split, >= 0.
-
-    Returns:
-        The scene.
 
     Raises:
         UserError: If the split is unknown or the objects do not fit.

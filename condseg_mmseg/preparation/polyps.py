@@ -16,6 +16,7 @@ from .splits import (
     given_names,
     groups_file,
     read_groups,
+    rule_of,
     shipped,
     shipped_names,
     split_names,
@@ -149,8 +150,7 @@ def plan_cvc_clinicdb(
     pairs, lists = restrict(pairs, lists, findings, 'the 612 frames of CVC-ClinicDB')
     record = dict(
         origin='ours: the owners publish none',
-        rule="sequences by SHA-256 of 'seed:sequence': the first are test, the next val, the rest "
-        'train',
+        rule=rule_of('sequence'),
         fractions=list(split),
         seed=seed,
     )

@@ -98,6 +98,11 @@ def split_names(
     return {split: found for split, found in lists.items() if found}
 
 
+def rule_of(what: str) -> str:
+    """Return what ``dataset.json`` says of our rule for names, groups or sequences."""
+    return f"{what}s by SHA-256 of 'seed:{what}': the first are test, the next val, the rest train"
+
+
 def check_fractions(fractions: Sequence[float]) -> None:
     """Raise UserError unless the three shares lie in 0..1, sum to 1 and leave some for train."""
     right = len(fractions) == 3 and all(0 <= share <= 1 for share in fractions)
