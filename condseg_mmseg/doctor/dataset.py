@@ -110,12 +110,7 @@ def check_dataset(
     place = {job: index for index, job in enumerate(jobs)}
     members = [[place[pair, split.rule] for pair in split.pairs] for split in splits]
     scans, users = scan_all(list(jobs), tiny, workers, progress), list(jobs.values())
-    told = set()
-    for scan, names in zip(scans, users, strict=True):
-        for kind, detail, files in scan.problems:
-            if (kind, detail, *files) not in told:  # an image may be in two pairs
-                findings.add(kind, detail, files, names)
-            told.add((kind, detail, *files))
+    _add_problems(scans, users, findings)
     pictures = leakage.Pictures(splits, members, scans)
     leakage.find_same(pictures, findings)
     near = leakage.find_near(pictures, findings, near_distance, near_correlation)
@@ -130,12 +125,27 @@ def check_dataset(
         findings=[vars(finding) for finding in findings.in_order()],
         images=[scan.as_dict(names) for scan, names in zip(scans, users, strict=True)],
     )
-    if json:
-        write_json(json, record)
-    if sheet:
-        known = {file: (*pair, rule) for pair, rule in reversed(jobs) for file in pair if file}
-        write_sheet(Path(sheet), draw(findings, known, sheet_num))
+    try:
+        if json:
+            write_json(json, record)
+        if sheet:
+            known = {file: (*pair, rule) for pair, rule in reversed(jobs) for file in pair if file}
+            write_sheet(Path(sheet), draw(findings, known, sheet_num))
+    except OSError as error:
+        raise UserError(f'cannot write: {error}') from error
     return record
+
+
+def _add_problems(
+    scans: Sequence[Scan], users: Sequence[Sequence[str]], findings: Findings
+) -> None:
+    """Report the problems of single files, each once: an image may be in two pairs."""
+    known = set()
+    for scan, names in zip(scans, users, strict=True):
+        for kind, detail, files in scan.problems:
+            if (kind, detail, *files) not in known:
+                findings.add(kind, detail, files, names)
+            known.add((kind, detail, *files))
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

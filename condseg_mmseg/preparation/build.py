@@ -65,7 +65,7 @@ class Prepared:
         images: Number of images, each with its mask.
         lists: Number of names by list file.
         files: Number of images and masks that were written, or are to be written in a dry run.
-        warnings: One sentence each; ``dataset.json`` holds them, too.
+        warnings: One sentence each; ``dataset.json`` holds those about the originals.
     """
 
     images: int
@@ -124,37 +124,54 @@ def prepare(
     findings = new_findings(allow_incomplete)
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(contextlib.closing(Source(path))) for path in paths]
-        entries = [entry for source in opened for entry in source.entries()]
-        archives = [entry for entry in entries if is_archive(entry.name)]
-        if archives and not images_of(entries):
-            raise UserError(
-                f'SRC holds archives and no image: give them as SRC: {first_ten(archives)}'
-            )
-        plan = RECIPES[name][0](entries, findings, **options)
-        stop(findings)
-        seen = _check(plan, out, workers, progress)
-        _judge_originals(plan, seen, findings)
-        stop(findings)
-        texts = {file: _lines(names) for file, names in plan.lists.items()}
-        warnings = [finding.detail for finding in findings.of('warning')]
-        record = describe(name, plan, opened, seen, texts, warnings)
-        texts['dataset.json'] = (json.dumps(record, indent=1, ensure_ascii=False) + '\n').encode()
-        _judge_out(out, seen, texts, findings, force)
-        stop(findings)
-        todo = [result.job for result in seen.values() if result.state != 'right']
-        _judge_space(out, todo)
-        if not dry_run:
-            try:
+        plan = _plan(name, opened, findings, options)
+        try:
+            seen = _check(plan, out, workers, progress)
+            texts = _judge(name, plan, opened, out, seen, findings, force)
+            todo = [result.job for result in seen.values() if result.state != 'right']
+            _judge_space(out, todo)
+            if not dry_run:
                 _write(out, plan, todo, texts, workers, progress)
-            except OSError as error:
-                raise UserError(f'{error}; repeat the command to go on') from error
+        except OSError as error:
+            raise UserError(f'{error}; repeat the command to go on') from error
     lists = {file: len(names) for file, names in plan.lists.items()}
     warnings = [finding.detail for finding in findings.of('warning')]
     return Prepared(len(plan.pairs), lists, len(todo), warnings)
 
 
-def _lines(names: Sequence[str]) -> bytes:
-    return ''.join(f'{name}\n' for name in names).encode()
+def _plan(
+    name: str, sources: Sequence[Source], findings: Findings, options: Mapping[str, Any]
+) -> Plan:
+    entries = [entry for source in sources for entry in source.entries()]
+    archives = [entry for entry in entries if is_archive(entry.name)]
+    if archives and not images_of(entries):
+        raise UserError(f'SRC holds archives and no image: give them as SRC: {first_ten(archives)}')
+    plan = RECIPES[name][0](entries, findings, **options)
+    stop(findings)
+    return plan
+
+
+def _judge(
+    name: str,
+    plan: Plan,
+    sources: Sequence[Source],
+    out: Path,
+    seen: Mapping[str, Seen],
+    findings: Findings,
+    force: bool,
+) -> dict[str, bytes]:
+    """Find every problem; return the content of the lists and, last, of ``dataset.json``."""
+    _judge_originals(plan, seen, findings)
+    stop(findings)
+    texts = {
+        file: ''.join(f'{name}\n' for name in names).encode() for file, names in plan.lists.items()
+    }
+    warnings = [finding.detail for finding in findings.of('warning')]
+    record = describe(name, plan, sources, seen, texts, warnings)
+    texts['dataset.json'] = (json.dumps(record, indent=1, ensure_ascii=False) + '\n').encode()
+    _judge_out(out, seen, texts, findings, force)
+    stop(findings)
+    return texts
 
 
 def _check(plan: Plan, out: Path, workers: int, progress: Progress) -> dict[str, Seen]:
@@ -200,7 +217,7 @@ def _judge_originals(plan: Plan, seen: Mapping[str, Seen], findings: Findings) -
 def _judge_out(
     out: Path, seen: Mapping[str, Seen], texts: Mapping[str, bytes], findings: Findings, force: bool
 ) -> None:
-    """Find what stands in the way in OUT."""
+    """Find what is in the way in OUT."""
     others = [target for target, result in seen.items() if result.state == 'other']
     others += [
         f for f, data in texts.items() if os.path.lexists(out / f) and not _is(out / f, data)

@@ -126,6 +126,19 @@ def _find_pairs(
     return match(images, masks, findings)
 
 
+def _check_arguments(
+    files: Mapping[str, Path], mask_mode: str, threshold: int | None, with_split: bool
+) -> None:
+    if mask_mode not in ('threshold', 'nonzero'):
+        raise UserError(f'--mask-mode must be threshold or nonzero, got {mask_mode}')
+    if threshold is not None and mask_mode == 'nonzero':
+        raise UserError('--threshold does not go with --mask-mode nonzero')
+    if threshold is not None and not 0 <= threshold <= 254:
+        raise UserError(f'--threshold must lie in 0..254, got {threshold}')
+    if files and with_split:
+        raise UserError(f'--{next(iter(files))} FILE does not go with --split and --seed')
+
+
 def plan_custom(
     entries: Sequence[Entry],
     findings: Findings,
@@ -167,14 +180,7 @@ def plan_custom(
     """
     given = dict(train=train, val=val, test=test)
     files = {name: Path(file) for name, file in given.items() if file is not None}
-    if mask_mode not in ('threshold', 'nonzero'):
-        raise UserError(f'--mask-mode must be threshold or nonzero, got {mask_mode}')
-    if threshold is not None and mask_mode == 'nonzero':
-        raise UserError('--threshold does not go with --mask-mode nonzero')
-    if threshold is not None and not 0 <= threshold <= 254:
-        raise UserError(f'--threshold must lie in 0..254, got {threshold}')
-    if files and (split is not None or seed is not None):
-        raise UserError(f'--{next(iter(files))} FILE does not go with --split and --seed')
+    _check_arguments(files, mask_mode, threshold, split is not None or seed is not None)
     parameters = dict(
         images=images, image_suffix=image_suffix, masks=masks, mask_suffix=mask_suffix
     )

@@ -148,7 +148,7 @@ def _mucosa(rng: np.random.Generator, knobs: SceneKnobs) -> np.ndarray:
     light = 1 + 0.07 * _smooth(rng, n, 4) + 0.035 * _grain(rng, n, 0.02 * n)
     tint = 0.06 * _smooth(rng, n, 3) + 0.04 * _smooth(rng, n, 8)
 
-    # Folds run around the lumen: a bright crest and the shadow behind it.
+    # Folds run around the lumen: a bright crest and its shadow.
     cx, cy = rng.uniform(0.1, 0.9, 2)
     distance = np.hypot(x - cx, y - cy) + 0.035 * _smooth(rng, n, 4)
     angle = np.arctan2(y - cy, x - cx)

@@ -89,7 +89,7 @@ def test_a_further_list_by_its_use(tmp_path):
 
 
 def test_leakage_across_data_sets(tmp_path):
-    """The same pictures in other files; the same names with other pictures are only told."""
+    """The same pictures in other files; the same names with other pictures are a note."""
     data(tmp_path / 'big', 'a', 'b', 'c')
     lists(tmp_path / 'big', train='a b', val='c')
     data(tmp_path / 'small', 'a', 'new', first=0)

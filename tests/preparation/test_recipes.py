@@ -184,7 +184,7 @@ def test_isic2017_unpacked_with_superpixels_and_either_case(tmp_path, run):
             suffix = '_Segmentation.PNG'
         for found in isic(data, truth, numbers, suffix, more.items()):
             content |= found
-    # the folder above says test: the innermost one that tells decides
+    # the folder above says test: the innermost one that names a split decides
     src = make_folder(tmp_path / 'test', content)
     assert run('isic2017', src, tmp_path / 'out', '--allow-incomplete')[0] == 0
     lists = {path.stem: names(path) for path in (tmp_path / 'out').glob('*.txt')}
