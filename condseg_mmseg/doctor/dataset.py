@@ -122,7 +122,7 @@ def check_dataset(
         exit_status=exit_status(findings, fail_on),
         data_sets=data_sets,
         overlaps=leakage.overlaps(pictures, near),
-        findings=[vars(finding) for finding in findings.in_order()],
+        findings=[finding.as_dict() for finding in findings.in_order()],
         images=[scan.as_dict(names) for scan, names in zip(scans, users, strict=True)],
     )
     try:

@@ -104,7 +104,7 @@ def _example(finding: _Record) -> str:
 def _kinds(findings: Iterable[_Record], alone: bool) -> Table:
     groups: dict[tuple, list[_Record]] = defaultdict(list)
     for finding in findings:
-        pair = finding['splits'] if finding['kind'] in BETWEEN_SPLITS else ()
+        pair = tuple(finding['splits']) if finding['kind'] in BETWEEN_SPLITS else ()
         groups[finding['severity'], finding['kind'], pair].append(finding)
     rows = []
     for (severity, kind, _), group in groups.items():

@@ -56,7 +56,7 @@ class Scan:
     def as_dict(self, splits: Sequence[str]) -> dict[str, Any]:
         """Return what the JSON file holds of the pair, which is in these splits."""
         width, height = self.size or (None, None)
-        kept = ('mode', 'digest', 'colour', 'spread', 'mask_mode', 'encoding')
+        kept = ('mode', 'digest', 'spread', 'mask_mode', 'encoding')
         content = self.content
         return dict(
             image=self.image,
@@ -64,6 +64,7 @@ class Scan:
             splits=splits,
             width=width,
             height=height,
+            colour=list(self.colour) if self.colour else None,
             **{name: getattr(self, name) for name in kept},
             foreground=round(content.share, 6) if content else None,
             objects=content.objects if content else None,

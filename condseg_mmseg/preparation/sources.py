@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tarfile
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from condseg_mmseg.datasets.files import walk
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.text import first_ten
 
@@ -95,15 +95,8 @@ class Source:
         ]
 
     def _folder(self) -> Iterator[tuple[str, int, _Member]]:
-        seen = set()  # real paths: a link may lead back up
-        for root, folders, files in os.walk(self.path, followlinks=True):
-            real = os.path.realpath(root)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders.sort()
-            for file in sorted(files):
+        for root, files in walk(str(self.path)):
+            for file in files:
                 path = Path(root, file)
                 if path.is_file():
                     yield path.relative_to(self.path).as_posix(), path.stat().st_size, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 SEVERITIES = ('error', 'warning', 'info')
 
@@ -26,6 +27,10 @@ class Finding:
     splits: tuple[str, ...]
     files: tuple[str, ...]
     detail: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a JSON file holds of it."""
+        return vars(self) | dict(splits=list(self.splits), files=list(self.files))
 
 
 class Findings(list[Finding]):

@@ -95,3 +95,10 @@ def test_originals_and_result_may_not_overlap(case, tmp_path, refused):
     message = refused('custom', src, out, '--force')
     assert ('is a file' if case == 'file' else 'overlap') in message
     assert tree(tmp_path) == before
+
+
+def test_a_link_back_up_is_not_followed(tmp_path, run):
+    src = make_folder(tmp_path / 'src', files())
+    (src / 'top' / 'images' / 'again').symlink_to(src)
+    assert run('custom', src, tmp_path / 'out')[0] == 0
+    assert len(list((tmp_path / 'out' / 'images').rglob('*'))) == 10

@@ -11,3 +11,7 @@ def test_findings_are_counted_and_ordered_by_severity_then_kind():
     assert [f.kind for f in findings.in_order()] == ['bad', 'worse', 'worse', 'odd', 'note']
     assert [f.kind for f in findings.of('error')] == ['worse', 'bad', 'worse']
     assert findings[2] == Finding('odd', 'warning', ('a/train',), ('odd.png',), 'it is odd')
+    assert list(findings[2].as_dict().items()) == [
+        ('kind', 'odd'), ('severity', 'warning'), ('splits', ['a/train']), ('files', ['odd.png']),
+        ('detail', 'it is odd'),
+    ]  # fmt: skip
