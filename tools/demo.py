@@ -168,7 +168,7 @@ def demo(args: argparse.Namespace) -> bool:
 
     # The recipe is in dataset.json, so a set made with other parameters can be made again.
     run(
-        f'data: {data}', work / 'data.log', 'tools/dataset_converters/make_demo_dataset.py',
+        f'data: {data}', work / 'data.log', 'tools/dataset_converters/prepare.py', 'demo',
         data, '--reuse', '--force', *(QUICK_SET if args.quick else ()),
     )  # fmt: skip
     baseline = json.loads((data / 'dataset.json').read_text())['brightness_baseline']['mDice']

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.version import __version__
 
-from . import configs
+from . import check, configs, prepare
 
-_COMMANDS = (configs,)
+_COMMANDS = (configs, prepare, check)
 
 
 def make_parser() -> argparse.ArgumentParser:

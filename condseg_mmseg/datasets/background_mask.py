@@ -6,8 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from ..utils.mask_values import IGNORE
 from .mask_resize import complement
-from .mask_values import IGNORE
 from .transforms import sample_name
 
 

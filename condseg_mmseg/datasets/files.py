@@ -42,7 +42,7 @@ class FolderIndex:
     """The image files of a folder and its sub-folders, by stem.
 
     The folder is read once, so that resolving N names costs no further system call. Linked folders
-    are followed, but no file is listed twice: see :func:`_walk`.
+    are followed, but no file is listed twice: see :func:`walk`.
 
     Args:
         folder: Path of the folder.
@@ -61,7 +61,7 @@ class FolderIndex:
         self.exact = '.' in self.suffix
         self.files: set[str] = set()
         self.by_stem: dict[str, list[str]] = {}
-        for root, files in _walk(folder):
+        for root, files in walk(folder):
             relative = osp.relpath(root, folder).replace(os.sep, '/')
             for file in files:
                 if file.startswith('.') or not (has_image_suffix(file) or self._ends(file)):
@@ -110,7 +110,7 @@ class FolderIndex:
         return found
 
 
-def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
+def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
     """Give each folder from ``folder`` down once, with the names of its files, both sorted.
 
     A link to a folder is followed, unless it leads back into ``folder``, where the files have a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .mask_values import IGNORE
+from ..utils.mask_values import IGNORE
 
 
 def complement(mask: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from .mask_values import IGNORE, channel_max, mask_scale, to_grey
+from ..utils.mask_values import IGNORE, channel_max, mask_scale, to_grey
 from .transforms import require_file_values, sample_name
 
 

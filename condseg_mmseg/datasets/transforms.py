@@ -8,8 +8,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from ..utils.mask_values import IGNORE, channel_max, mask_scale, suspicion, to_grey
 from .mask_resize import resize_mask
-from .mask_values import IGNORE, channel_max, mask_scale, suspicion, to_grey
 
 _CHECKED: set[tuple] = set()  # masks whose values this process has looked at
 

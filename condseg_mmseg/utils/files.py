@@ -60,10 +60,11 @@ def write_json(path: str | Path, data: Any) -> None:
 
     Args:
         path: File.
-        data: What to write; NaN and infinity, which JSON does not know, become null.
+        data: What to write; NaN and infinity, which JSON does not know, become null. Bytes of a
+            file name that are no UTF-8 are written as JSON escapes.
     """
     text = json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + '\n')
+    write_text(path, text.encode(errors='backslashreplace').decode() + '\n')
 
 
 def sha256(path: str | Path) -> str:

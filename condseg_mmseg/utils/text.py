@@ -3,18 +3,29 @@
 from collections.abc import Iterable
 
 
-def first_ten(items: Iterable[object], lines: bool = False) -> str:
-    """Name the first ten, and how many more there are.
+def first(items: Iterable[object], number: int, lines: bool = False) -> str:
+    """Name the first of several items, and how many more there are.
 
     Args:
         items: What is named, each as ``str`` writes it.
+        number: The most that are named.
         lines: One a line, each after a line break and two blanks. Default False: with commas.
 
     Returns:
-        ``'a, b'``, or of thirteen ``'a, ..., j and 3 more'``; empty for no item.
+        ``'a, b'``, or of thirteen with ``number=10`` ``'a, ..., j and 3 more'``; empty for no item.
     """
     names = [str(item) for item in items]
-    more = [f'and {len(names) - 10} more'] if len(names) > 10 else []
+    more = [f'and {len(names) - number} more'] if len(names) > number else []
     if lines:
-        return ''.join(f'\n  {line}' for line in (*names[:10], *more))
-    return ' '.join([', '.join(names[:10]), *more])
+        return ''.join(f'\n  {line}' for line in (*names[:number], *more))
+    return ' '.join([', '.join(names[:number]), *more])
+
+
+def first_ten(items: Iterable[object], lines: bool = False) -> str:
+    """Name the first ten, and how many more there are; see :func:`first`."""
+    return first(items, 10, lines)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``'1 image'`` or ``'2 images'``."""
+    return f'{number} {noun}' + ('' if number == 1 else 's')

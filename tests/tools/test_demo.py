@@ -36,7 +36,7 @@ def fake_steps(demo, monkeypatch):
         args = [str(arg) for arg in args]
         calls.append([script, *args])
         work = log.parent
-        if script.endswith('make_demo_dataset.py'):
+        if script.endswith('prepare.py'):
             (work / 'set').mkdir(exist_ok=True)
             record = dict(brightness_baseline=dict(mDice=dict(val=0.25, test=0.125)))
             (work / 'set' / 'dataset.json').write_text(json.dumps(record))
@@ -115,7 +115,7 @@ def test_a_failing_step_shows_the_end_of_its_output(demo, tmp_path, capsys):
     (tmp_path / 'set' / 'mine.txt').write_text('not a generated set')
     assert _main(demo, tmp_path) == 1
     error = capsys.readouterr().err
-    assert 'make_demo_dataset.py' in error
+    assert 'dataset_converters/prepare.py' in error
     assert 'not made by this tool' in error
     assert (tmp_path / 'set' / 'mine.txt').exists()
 

@@ -41,7 +41,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp('mmseg_scripts')
     data, work = folder / 'data', folder / 'work'
     run(
-        folder, 'dataset_converters/make_demo_dataset.py', data,
+        folder, 'dataset_converters/prepare.py', 'demo', data,
         '--num-train', 16, '--num-val', 4, '--num-test', 4, '--size', 96,
     )  # fmt: skip
     run(

@@ -125,7 +125,7 @@ def _wait(condition, seconds):
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two_stages')
     command = [
-        sys.executable, ROOT / 'tools/dataset_converters/make_demo_dataset.py', folder / 'data',
+        sys.executable, ROOT / 'tools/dataset_converters/prepare.py', 'demo', folder / 'data',
         '--num-train', '8', '--num-val', '2', '--num-test', '2', '--size', '64',
     ]  # fmt: skip
     subprocess.run(list(map(str, command)), check=True, capture_output=True)

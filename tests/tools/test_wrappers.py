@@ -98,9 +98,9 @@ def test_fuse_conv_bn_becomes_an_option(given, passed):
 @pytest.mark.slow
 def test_scores_of_the_fused_network(tmp_path):
     """Two runs of mmseg's script on one network with random weights, plain and fused."""
-    make = TOOLS / 'dataset_converters' / 'make_demo_dataset.py'
+    make = TOOLS / 'dataset_converters' / 'prepare.py'
     sizes = ('--num-train', 4, '--num-val', 2, '--num-test', 6, '--size', 96)
-    made = _run(sys.executable, make, tmp_path / 'data', *sizes, cwd=tmp_path)
+    made = _run(sys.executable, make, 'demo', tmp_path / 'data', *sizes, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     config = TOOLS.parent / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
     cfg = Config.fromfile(config)

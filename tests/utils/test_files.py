@@ -63,3 +63,9 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
     assert json.loads(path.read_text()) == dict(a=[1.5, None], b=[None], c='ü')
     assert path.read_text().endswith('}\n')
     assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_json_holds_file_names_that_are_no_utf8(tmp_path):
+    write_json(tmp_path / 'a.json', ['p\udce9', 'ü'])
+    assert json.loads((tmp_path / 'a.json').read_text(encoding='utf-8')) == ['p\udce9', 'ü']
+    assert 'ü' in (tmp_path / 'a.json').read_text(encoding='utf-8')

@@ -1,8 +1,8 @@
-"""Lists in messages."""
+"""Lists and numbers in messages."""
 
 import pytest
 
-from condseg_mmseg.utils.text import first_ten
+from condseg_mmseg.utils.text import count, first, first_ten
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,12 @@ def test_the_first_ten_and_how_many_more(number, expected):
     assert first_ten(range(number)) == expected
     lines = expected.replace(', ', '\n  ').replace(' and', '\n  and')
     assert first_ten(iter(range(number)), lines=True) == ('\n  ' + lines if number else '')
+
+
+def test_another_number_than_ten():
+    assert first('abc', 2) == 'a, b and 1 more'
+    assert first('abc', 3) == 'a, b, c'
+
+
+def test_nouns():
+    assert [count(n, 'mask') for n in range(3)] == ['0 masks', '1 mask', '2 masks']

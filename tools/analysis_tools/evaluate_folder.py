@@ -38,13 +38,13 @@ from _report import check_writable, number, table, write_json
 from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
 from condseg_mmseg.datasets.files import FolderIndex, read_names
 from condseg_mmseg.datasets.mask_resize import resize_soft
-from condseg_mmseg.datasets.mask_values import highest_value, mask_scale, to_grey
 from condseg_mmseg.evaluation import PerImageBinaryMetric
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
 from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
 from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
 from condseg_mmseg.evaluation.sizes import SIZE_GROUPS
 from condseg_mmseg.utils.arguments import refuse_inputs
+from condseg_mmseg.utils.mask_values import highest_value, mask_scale, to_grey
 
 TRUTHS = {
     1: '0 and 1',

@@ -1,4 +1,4 @@
-# Made by tools/dataset_converters/make_demo_dataset.py: in train.txt and val.txt small polyps come
+# Made by `condseg prepare demo`: in train.txt and val.txt small polyps come
 # in groups and large ones alone; test.txt breaks this co-occurrence.
 _base_ = './binary_256x256.py'
 

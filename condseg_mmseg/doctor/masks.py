@@ -1,0 +1,168 @@
+"""How masks are read, and what one mask holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from condseg_mmseg.utils.mask_values import IGNORE, channel_max, mask_scale, suspicion, to_grey
+
+BORDER_SHARE = 0.9  # of the outermost pixels, from which a large foreground looks inverted
+FULL_SHARE = 0.999
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """How the values of masks become foreground.
+
+    The modes are ``'threshold'``, ``'nonzero'`` and ``'auto'`` as in ``BinarizeMask``,
+    ``'labels'`` (the values are the classes), and ``'guess'`` (still to be found from the masks).
+    """
+
+    mode: str = 'guess'
+    threshold: int = 127
+    ignore_index: int | None = None  # value in the file that is ignored
+    num_classes: int | None = None  # of the mode 'labels', if known
+    reduce_zero_label: bool = False  # as in mmseg, of the mode 'labels'
+    backend: str = 'pillow'  # as imdecode_backend of LoadAnnotations
+    origin: str = 'found'  # where the rule comes from, for the report
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        what = {
+            'threshold': f'foreground > {self.threshold}',
+            'nonzero': 'foreground > 0',
+            'auto': '0/1 or 0/255, each by itself',
+            'labels': 'values are classes',
+            'guess': 'not known',
+        }[self.mode]
+        ignored = '' if self.ignore_index is None else f', {self.ignore_index} ignored'
+        return f'{what}{ignored} ({self.origin})'
+
+
+def foreground(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
+    """Cut a decoded mask, shape (H, W) or (H, W, C), uint8, as the pipeline will.
+
+    Returns:
+        The classes 0, 1 and 255 (ignored), shape (H, W), uint8, and why the values do not fit the
+        rule (an empty string if they do).
+    """
+    if rule.mode == 'labels':
+        return _labels(mask, rule)
+    mask = one_channel(mask)
+    ignored = None
+    if rule.ignore_index is not None:
+        colours = mask if mask.ndim == 2 else mask[..., : (1 if mask.shape[2] < 3 else 3)]
+        ignored = colours == rule.ignore_index
+        ignored = ignored if ignored.ndim == 2 else ignored.all(2)
+        hidden = ignored if mask.ndim == 2 else ignored[..., None]
+        mask = np.where(hidden, 0, mask).astype(np.uint8)
+    reason = ''
+    if rule.mode == 'threshold':
+        values, cut = to_grey(mask), rule.threshold
+        reason = suspicion(values, cut)
+    elif rule.mode == 'nonzero':
+        values, cut = channel_max(mask), 0
+        reason = suspicion(values, None)
+    else:
+        try:
+            zero_one = mask_scale(mask) == 1
+        except ValueError as error:
+            zero_one, reason = False, str(error).removeprefix('<array>: ')
+        values, cut = (channel_max(mask), 0) if zero_one else (to_grey(mask), 127)
+    classes = (values > cut).astype(np.uint8)
+    if ignored is not None:
+        classes[ignored] = IGNORE
+    return classes, reason
+
+
+def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
+    """The same for masks that mmseg takes as they are."""
+    grey, reason = to_grey(mask), ''
+    classes = np.where(grey == IGNORE, IGNORE, grey > int(rule.reduce_zero_label)).astype(np.uint8)
+    values = np.unique(grey)
+    allowed = (rule.num_classes or 255) + rule.reduce_zero_label
+    wrong = values[(values >= allowed) & (values != IGNORE)]
+    if mask.ndim == 3 and mask.shape[2] > 1:
+        reason = f'it has {mask.shape[2]} channels and the pipeline no BinarizeMask'
+    elif len(wrong):
+        reason = (
+            f'the pipeline has no BinarizeMask, so that its values are classes, and {wrong[0]} is '
+            f'none of 0..{allowed - 1}'
+        )
+    elif values[-1] == IGNORE and not np.isin(values, range(1, IGNORE)).any():
+        reason = (
+            'the pipeline has no BinarizeMask, so that its foreground, 255, would be ignored; use '
+            'BinarizeMask(threshold=127)'
+        )
+    return classes, reason
+
+
+def encoding(mask: np.ndarray) -> str:
+    """Name what the values of a decoded mask look like, whatever the rule.
+
+    Returns:
+        ``'empty'`` (all 0), ``'0/1'``, ``'0/255'``, ``'0/255 noisy'`` (JPEG or smoothed),
+        ``'labels'`` or ``'grey'`` (none of them). One value all over counts as 0/1 or 0/255.
+    """
+    highest = channel_max(mask).max()
+    if highest <= 1:
+        return ('empty', '0/1')[highest]
+    grey = to_grey(mask)
+    if not np.isin(grey, (0, 255), invert=True).any():
+        return '0/255'
+    if not suspicion(grey, 127):
+        return '0/255 noisy'
+    return 'grey' if suspicion(channel_max(mask), None) else 'labels'
+
+
+@dataclass(frozen=True)
+class MaskContent:
+    """What a cut mask holds; objects are 8-connected."""
+
+    share: float  # foreground over valid (not ignored) pixels, 0..1
+    border: float  # the same of the outermost pixels
+    areas: tuple[int, ...]  # pixels of the largest objects, falling, 100 at most
+    tiny: int  # number of specks, objects below the limit
+    specks: tuple[tuple[int, ...], ...]  # pixels, x and y (upper left) of the first five
+    objects: int  # number of objects without the specks; with them if there is nothing else
+
+    @property
+    def kind(self) -> str | None:
+        """``'mask-empty'``, ``'mask-full'``, ``'mask-inverted'`` or None for a usual mask."""
+        if self.share == 0:
+            return 'mask-empty'
+        if self.share > FULL_SHARE:
+            return 'mask-full'
+        inverted = self.share > 0.5 and self.border > BORDER_SHARE
+        return 'mask-inverted' if inverted else None
+
+
+def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
+    """Measure a cut mask: 0, 1 and 255 (ignored), shape (H, W), uint8."""
+    inside = (classes == 1).astype(np.uint8)
+    rim = np.concatenate([classes[0], classes[-1], classes[1:-1, 0], classes[1:-1, -1]])
+    _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    stats = stats[1:]  # the first is the background
+    area = stats[:, cv2.CC_STAT_AREA]
+    small = stats[area < tiny * classes.size]
+    columns = [cv2.CC_STAT_AREA, cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]
+    return MaskContent(
+        share=int((classes == 1).sum()) / max(int((classes != IGNORE).sum()), 1),
+        border=int((rim == 1).sum()) / max(int((rim != IGNORE).sum()), 1),
+        areas=tuple(np.sort(area)[::-1][:100].tolist()),
+        tiny=len(small),
+        specks=tuple(map(tuple, small[:5, columns].tolist())),
+        objects=len(area) - len(small) or len(area),
+    )
+
+
+def one_channel(mask: np.ndarray) -> np.ndarray:
+    """Drop the channels of a grey mask saved in colour, which are all the same; saves time."""
+    if mask.ndim == 3 and mask.shape[2] == 3:
+        first = np.ascontiguousarray(mask[..., 0])
+        if all(np.array_equal(first, mask[..., k]) for k in (1, 2)):
+            return first
+    return mask

@@ -1,0 +1,159 @@
+"""Lists: the shipped ones, and our seeded rule, which looks at nothing but names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from condseg_mmseg.configs import config_dir
+from condseg_mmseg.datasets.files import read_names
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.files import sha256
+
+FRACTIONS = (0.8, 0.1, 0.1)
+SPLITS = ('train', 'val', 'test')
+
+
+def shipped(name: str) -> Path:
+    """Return a file of ``configs/splits``, which must be as ``SHA256SUMS`` says."""
+    folder = config_dir() / 'splits'
+    lines = (folder / 'SHA256SUMS').read_text().splitlines()
+    sums = dict(line.split(maxsplit=1)[::-1] for line in lines)
+    path = folder / name
+    if not path.is_file() or sha256(path) != sums[name]:
+        raise UserError(f'{path} is missing or was changed: install condseg-mmseg anew')
+    return path
+
+
+def shipped_names(name: str) -> list[str]:
+    """Return the names of a shipped list; see :func:`shipped`."""
+    return read_names(str(shipped(name)))
+
+
+def given_names(option: str, file: Path) -> list[str]:
+    """Read a list of the user, who names it by an option such as ``'--names'``."""
+    try:
+        return read_names(str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{option} {file}: unreadable ({error})') from error
+
+
+def hash_order(names: Iterable[str], seed: int) -> list[str]:
+    """Shuffle names by the SHA-256 of ``'seed:name'``.
+
+    It depends on no random generator and no order, and a name more or less leaves the others as
+    they were.
+    """
+    return sorted(names, key=lambda n: (hashlib.sha256(f'{seed}:{n}'.encode()).hexdigest(), n))
+
+
+def split_names(
+    names: Sequence[str],
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    groups: Mapping[str, str] | None = None,
+) -> dict[str, list[str]]:
+    """Split names into train, val and test by our rule, whole groups together.
+
+    The groups come in :func:`hash_order`. The first go to test until one more would take test
+    farther from its share than it is, the next go to val by the same rule, the rest to train. A
+    part whose share is not 0 gets at least one group.
+
+    Args:
+        names: All names, in the order the lists will have.
+        fractions: Shares of train, val and test. Default 0.8, 0.1, 0.1.
+        seed: Any integer. Default 0.
+        groups: Group of every name, which never straddles a split. Default: each name its own.
+
+    Returns:
+        Names by split, without empty splits.
+
+    Raises:
+        UserError: A part that should have images has none: too few groups.
+    """
+    check_fractions(fractions)
+    members: dict[str, list[str]] = {}
+    for name in names:
+        members.setdefault(name if groups is None else groups[name], []).append(name)
+    order = hash_order(members, seed)
+    part: dict[str, str] = {}
+    for split, share in (('test', fractions[2]), ('val', fractions[1])):
+        # Halves up: round() would take 0.5 down and 1.5 up.
+        target, size = math.floor(share * len(names) + 0.5), 0
+        while order and share and (not size or 2 * size + len(members[order[0]]) <= 2 * target):
+            group = order.pop(0)
+            part.update(dict.fromkeys(members[group], split))
+            size += len(members[group])
+    lists = {split: [n for n in names if part.get(n, 'train') == split] for split in SPLITS}
+    empty = [s for s, share in zip(SPLITS, fractions, strict=True) if share and not lists[s]]
+    if empty:
+        raise UserError(
+            f'--split {" ".join(map(str, fractions))} leaves nothing for {" and ".join(empty)}: '
+            f'there are {len(members)} groups (or single images)'
+        )
+    return {split: found for split, found in lists.items() if found}
+
+
+def rule_of(what: str) -> str:
+    """Return what ``dataset.json`` says of our rule for names, groups or sequences."""
+    return f"{what}s by SHA-256 of 'seed:{what}': the first are test, the next val, the rest train"
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raise UserError unless the three shares lie in 0..1, sum to 1 and leave some for train."""
+    right = len(fractions) == 3 and all(0 <= share <= 1 for share in fractions)
+    if not right or abs(sum(fractions) - 1) > 1e-6 or not fractions[0]:
+        raise UserError(
+            '--split takes the shares of train, val and test, which sum to 1, train above 0; got '
+            + ' '.join(map(str, fractions))
+        )
+
+
+def read_table(data: bytes, what: str) -> list[list[str]]:
+    """Read comma-separated values, UTF-8, with LF, CRLF or CR line ends.
+
+    Returns:
+        The rows that are not empty, each cell without white space around it.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(data.decode('utf-8-sig'), newline=None)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'{what}: no table of comma-separated values ({error})') from error
+    return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+
+
+def read_groups(data: bytes, what: str, columns: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Read the group of every name from a table with a header and one image a row.
+
+    Args:
+        data: The file's content.
+        what: The file, for messages.
+        columns: Names of the two columns. Default None: the first two.
+    """
+    rows = read_table(data, what)
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    wanted = columns or tuple(header[:2])
+    if len(rows) < 2 or len(wanted) < 2 or not set(wanted) <= set(header):
+        raise UserError(
+            f'{what}: a first line with the columns {",".join(columns or ("name", "group"))} and '
+            f'a line for every image are needed, got {",".join(header) or "nothing"}'
+        )
+    name, group = (header.index(column) for column in wanted)
+    groups: dict[str, str] = {}
+    for row in rows[1:]:
+        if len(row) != len(header) or not row[name] or not row[group]:
+            raise UserError(f'{what}: the row {",".join(row)} lacks a cell')
+        if groups.setdefault(row[name], row[group]) != row[group]:
+            raise UserError(f'{what}: {row[name]} is in two groups')
+    return groups
+
+
+def groups_file(option: str, file: Path, columns: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Read a table of the user; see :func:`given_names` and :func:`read_groups`."""
+    if not file.is_file():
+        raise UserError(f'{option} {file}: no such file')
+    return read_groups(file.read_bytes(), str(file), columns)

@@ -1,1 +1,0 @@
-"""The parts of check.py: sources -> scan of every pair -> rules, duplicates -> report."""

@@ -1,1 +1,0 @@
-"""The parts of prepare.py: sources -> plan (one recipe a data set) -> check -> write -> record."""
