@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..utils.extras import require
 from .functional import scores_from_counts
 from .structure_measures import mean_absolute_error, normalize_map, s_measure, weighted_f_measure
-from .surface import hausdorff_95, require_monai, surface_dice
+from .surface import hausdorff_95, surface_dice
 from .threshold_curves import adaptive_counts, e_measure, threshold_counts
 
 MAP_NORMS = ('none', 'minmax')
@@ -94,9 +95,9 @@ class ExtraScorer:
         self.map_names = tuple(name for name in self.names if EXTRA_SCORES[name].needs_map)
         self.whole_names = tuple(name for name in self.names if EXTRA_SCORES[name].whole)
         if 'weighted_f' in self.names:
-            _require_scipy()
+            require('scipy.ndimage', "extra_metrics 'weighted_f'", 'metrics')
         if {'hd95', 'surface_dice'} & set(self.names):
-            require_monai("extra_metrics 'hd95' and 'surface_dice'")
+            require('monai.metrics', "extra_metrics 'hd95' and 'surface_dice'", 'metrics')
 
     def __call__(
         self,
@@ -203,13 +204,3 @@ class ExtraScorer:
             if EXTRA_SCORES[name].unit == '%':
                 columns[name] = 100 * column
         return columns, best
-
-
-def _require_scipy() -> None:
-    try:
-        from scipy import ndimage  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"extra_metrics 'weighted_f' needs SciPy, which does not import ({error}): "
-            'pip install "condseg-mmseg[metrics]"'
-        ) from error
