@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 from ..configs import find_config, read_config
-from ..engine.weights import load_strictly
+from ..engine import read_weights
 from ..utils.arguments import check_device, check_output
 from ..utils.errors import UserError, user_errors
 from ..utils.files import replaced_at_once
@@ -103,7 +103,11 @@ def build_model(config: Config, checkpoint: str | Path, device: str = 'cpu') -> 
     """
     init_default_scope(config.get('default_scope', 'mmseg'))
     model = MODELS.build(config.model)
-    load_strictly(model, checkpoint)
+    weights = read_weights(checkpoint)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f'{checkpoint} does not fit the config: {error}') from error
     return model.to(device).eval()
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..configs import config_dir, read_config
 from ..datasets import BinaryMedicalDataset
-from ..engine.weights import load_weights
+from ..engine import read_weights
 from ..utils.arguments import check_output
 from ..utils.errors import UserError
 from ..utils.extras import require
@@ -112,7 +112,7 @@ def convert(source: str | Path, target: str | Path, *, stage: int = 2, force: bo
     Args:
         source: Published checkpoint, read without running code.
         target: File to write: ``.pth`` in mmengine's form, or ``.safetensors`` (tensors and string
-            meta) for other programs. Its folder is made.
+            meta). Its folder is made.
         stage: Which network it is, 1 or 2. Default 2.
         force: Replace ``target`` if it is there. Default False.
 
@@ -130,7 +130,7 @@ def convert(source: str | Path, target: str | Path, *, stage: int = 2, force: bo
     if target.suffix == '.safetensors':
         require('safetensors.torch', 'a .safetensors file', 'safetensors')
     check_output('DST', target, [source], force)
-    published = load_weights(source)
+    published = read_weights(source)
     ends = ('head.conv_fuse.weight' in published, 'output_block.c3.weight' in published)
     if ends[0] != ends[1] and not ends[stage - 1]:
         found = 1 + ends.index(True)

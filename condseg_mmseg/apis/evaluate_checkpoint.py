@@ -11,7 +11,6 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from ..configs import find_config, read_config
-from ..engine.weights import load_strictly
 from ..utils.arguments import check_output
 from ..utils.environment import environment
 from ..utils.errors import UserError, user_errors
@@ -36,7 +35,7 @@ def evaluate_checkpoint(
 
     Args:
         config: Config, by name or by path.
-        checkpoint: A file that holds all weights of its model, and no others.
+        checkpoint: A file that holds all weights that its model predicts with.
         cfg_options: Dotted key -> value, which change the config. Default None.
         csv: File to write with a row for every image. Default None.
         json: File to write with what is returned. Default None.
@@ -73,14 +72,15 @@ def evaluate_checkpoint(
     if tta:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(cfg.tta_model, module=cfg.model)
+    hooks = cfg.setdefault('default_hooks', {})
+    hooks.setdefault('strict_load', dict(type='StrictLoadHook'))  # mmengine alone is lenient
     if fuse_conv_bn:
-        cfg.setdefault('default_hooks', {}).fuse = dict(type='FuseConvBNHook')
+        hooks.fuse = dict(type='FuseConvBNHook')
     with user_errors(OSError, ValueError):
         runner = Runner.from_cfg(cfg)
         dataset = runner.test_loop.dataloader.dataset
     for option, output in outputs:
         check_output(option, output, dataset_files(dataset), force)
-    load_strictly(runner.model.module if tta else runner.model, checkpoint)  # mmengine is lenient
     results = runner.test()
     report = dict(
         config=str(config),

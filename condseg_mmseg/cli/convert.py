@@ -10,7 +10,7 @@ from condseg_mmseg.apis.convert import convert
 _DESCRIPTION = """\
 Turn a published ConDSeg (ResNet-50) checkpoint into one for the configs whose name has "official".
 Whatever is left over on either side is listed, and nothing is written. SRC is read without running
-code. mmseg's scripts and API read the .pth; .safetensors is for other programs."""
+code."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

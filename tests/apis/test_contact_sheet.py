@@ -41,7 +41,7 @@ def test_the_default_is_ten_images_beside_the_checkpoint(files):
 
 
 def test_a_checkpoint_of_another_model_is_refused(files, tmp_path):
-    message = r'model\.pth does not fit the config:\n  \d+ missing: neck\.'
+    message = r'model\.pth does not fit the config: .*\n.*Missing key'
     with pytest.raises(UserError, match=message):
         contact_sheet(CONFIG, files[1], tmp_path / 'a.png', data_root=files[2])
 
@@ -64,7 +64,7 @@ def test_command_line_from_another_directory(files, tmp_path):
     ('wrong', 'message'),
     [
         (dict(config='no.py'), 'no.py is neither a file nor a shipped config'),
-        (dict(checkpoint='no.pth'), 'no.pth cannot be read as a checkpoint'),
+        (dict(checkpoint='no.pth'), 'no.pth can not be found'),
         (dict(data_root='/absent'), '/absent/images'),
         (dict(device='cuda:99'), '--device cuda:99 cannot be used'),
         (dict(split='test', cfg_options=dict(test_dataloader=None)), 'has no test_dataloader'),

@@ -87,7 +87,10 @@ def test_options_of_the_test(files, option):
         (dict(sheet='a.txt'), '--sheet a.txt: end it in .png'),
         (dict(cfg_options={LOADER: '/absent'}), '/absent/images'),
         (dict(cfg_options=dict(test_evaluator=None)), 'has no test_evaluator'),
-        (dict(cfg_options={'test_evaluator.9.prefix': 'x'}), 'no place for the options'),
+        (
+            dict(cfg_options={'test_evaluator.9.prefix': 'x'}),
+            'cannot be read as a config: KeyError',
+        ),
         (dict(cfg_options=dict(tta_model=None), tta=True), 'has no tta_model'),
         (
             dict(csv='a.csv', cfg_options={'test_evaluator.0.type': 'IoUMetric'}),
@@ -111,7 +114,7 @@ def test_what_cannot_be_used_gets_a_message(files, tmp_path, wrong, message):
 def test_a_checkpoint_of_another_model_is_refused(files, tmp_path):
     """mmengine would score the random weights that it leaves where none fit."""
     config = write_plain(tmp_path)
-    with pytest.raises(UserError, match=r'does not fit the config:\n.*missing: decode_head'):
+    with pytest.raises(UserError, match=r'does not fit the network:\n.*missing: decode_head'):
         evaluate_checkpoint(config, files[0], cfg_options={LOADER: str(files[1])})
 
 
