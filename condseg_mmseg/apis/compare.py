@@ -62,8 +62,7 @@ def compare(
     shared = [name for name in runs[0].scores if name in runs[1].scores]
     if score not in shared:
         raise UserError(f'--score {score} is not in both files; they share {", ".join(shared)}')
-    joined = join(runs[0], runs[1], common)
-    rows = joined.rows.T
+    rows, joined = join(runs[0], runs[1], common)
     values = {
         name: (runs[0].scores[name][rows[0]], runs[1].scores[name][rows[1]]) for name in shared
     }
@@ -71,10 +70,7 @@ def compare(
     ends = bootstrap_interval(differences, resamples, seed)
     changed = differences[:, shared.index(score)]
     order = np.argsort(-np.abs(np.nan_to_num(changed)), kind='stable')
-    report: dict[str, Any] = dict(
-        a=str(a), b=str(b), images=len(joined.rows),
-        joined_by=joined.by, only_a=joined.only_a, only_b=joined.only_b,
-    )  # fmt: skip
+    report: dict[str, Any] = dict(a=str(a), b=str(b), images=len(rows[0]), **joined)
     areas = [run.pixels[r] for run, r in zip(runs, rows, strict=True) if run.pixels is not None]
     if len(areas) == 2:
         other = (areas[0] != areas[1]).sum(axis=0)

@@ -20,6 +20,7 @@ from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
 from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
 from condseg_mmseg.evaluation.prediction_folder import MODES
 from condseg_mmseg.evaluation.sizes import SIZE_GROUPS
+from condseg_mmseg.evaluation.truth_reader import MASK_MODES
 from condseg_mmseg.utils.cfg_options import read_options
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.tables import number, table
@@ -68,7 +69,7 @@ def _folder_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
             '(default: detect)'),
         add('--threshold', type=float, default=0.5,
             help='foreground is p > threshold (default: 0.5)'),
-        add('--mask-mode', choices=('auto', 'threshold', 'nonzero'), default='auto',
+        add('--mask-mode', choices=MASK_MODES, default='auto',
             help='true masks: 0/1 or 0/255, told apart file by file; above 127 of 255; or labels '
             'with all but 0 foreground (default: auto)'),
         add('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),

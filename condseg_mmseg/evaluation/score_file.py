@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from os.path import splitext
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def read_scores(path: str | Path) -> ScoreFile:
     ):
         lines = csv.reader(file)
         header = next(lines, [])
-        rows = [(lines.line_num, row) for row in lines]
+        numbered = [(lines.line_num, row) for row in lines]
     names = [column for column in header if column not in _NOT_SCORES]
     if 'img_path' not in header or not names:
         raise UserError(
@@ -61,38 +62,34 @@ def read_scores(path: str | Path) -> ScoreFile:
         )
     if len(set(header)) < len(header):
         raise UserError(f'{path}: a column is there twice: {", ".join(header)}')
-    if not rows:
+    if not numbered:
         raise UserError(f'{path} holds no image')
-    for line, row in rows:
+    for line, row in numbered:
         if len(row) != len(header):
             raise UserError(f'{path}, line {line}: {len(row)} cells under {len(header)} columns')
-    cells = dict(zip(header, zip(*(row for _, row in rows), strict=True), strict=True))
+    numbers, rows = zip(*numbered, strict=True)
+    cells = dict(zip(header, zip(*rows, strict=True), strict=True))
     images = list(cells.pop('img_path'))
     cells.pop('size', None)
     _refuse_twice(path, images)
     columns = {
-        name: np.array(
-            [
-                _number(text, f'{path}, line {line}, column {name}')
-                for text, (line, _) in zip(texts, rows, strict=True)
-            ]
-        )
+        name: np.array([_number(path, *cell, name) for cell in zip(numbers, texts, strict=True)])
         for name, texts in cells.items()
     }
     pixels = None
-    if all(column in columns for column in _COUNTS):
+    if columns.keys() >= set(_COUNTS):
         tp, fp, fn, tn = (columns[column] for column in _COUNTS)
         pixels = np.stack([tp + fn, tp + fp + fn + tn], axis=1)
     return ScoreFile(str(path), images, {name: columns[name] for name in names}, pixels)
 
 
-def _number(text: str, where: str) -> float:
+def _number(path: str | Path, line: int, text: str, column: str) -> float:
     try:
         value = float(text) if text.strip() else math.nan
     except ValueError:
         value = math.inf
     if math.isinf(value):
-        raise UserError(f'{where}: {text!r} is no number')
+        raise UserError(f'{path}, line {line}, column {column}: {text!r} is no number')
     return value
 
 
@@ -102,30 +99,18 @@ def _refuse_twice(path: str | Path, names: list[str], what: str = 'image') -> No
         raise UserError(f'{path}: the same {what} in several rows: {first_ten(twice)}')
 
 
-@dataclass
-class Joined:
-    """The same images of two runs.
-
-    Args:
-        rows: Row in A and row in B of each image, shape (N, 2), in the order of A.
-        by: ``'path'`` or ``'name'``, the file name without folders and ending.
-        only_a: Images of A that B lacks.
-        only_b: Images of B that A lacks.
-    """
-
-    rows: np.ndarray
-    by: str
-    only_a: list[str]
-    only_b: list[str]
-
-
-def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> Joined:
+def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> tuple[np.ndarray, dict[str, Any]]:
     """Find the rows of the same images.
 
     Args:
         a: One run.
         b: The other.
         common: Leave out images that only one of them has. Default False.
+
+    Returns:
+        Row in A and row in B of each image, shape (2, N), in the order of A; and how they were
+        found: ``joined_by`` (``'path'`` or ``'name'``, the file name without folders and ending),
+        ``only_a`` and ``only_b`` (images left out).
 
     Raises:
         UserError: Images of one are missing in the other (unless ``common``), none is shared, or
@@ -159,7 +144,7 @@ def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> Joined:
         raise UserError(
             f'the files hold different images (--common compares the shared ones):{"".join(lines)}'
         )
-    return Joined(np.array(rows), by, only_a, only_b)
+    return np.array(rows).T, dict(joined_by=by, only_a=only_a, only_b=only_b)
 
 
 def stem(path: str) -> str:

@@ -11,8 +11,10 @@ from mmseg.datasets.transforms import LoadAnnotations
 
 from ..datasets.mask_values import highest_value, mask_scale, to_grey
 from ..datasets.transforms import BinarizeMask, ScoreAtInputSize
+from ..utils.errors import UserError
 from .prediction_folder import FolderError
 
+MASK_MODES = ('auto', 'threshold', 'nonzero')
 TRUTHS: dict[int | str, str] = {
     1: '0 and 1',
     255: '0 and 255',
@@ -28,9 +30,14 @@ class TruthReader:
     Args:
         mask_mode: ``'auto'`` (0/1 or 0/255, file by file), ``'threshold'`` (grey value above 127)
             or ``'nonzero'`` (labels), as of ``BinarizeMask``.
+
+    Raises:
+        UserError: ``mask_mode`` is none of these.
     """
 
     def __init__(self, mask_mode: str) -> None:
+        if mask_mode not in MASK_MODES:
+            raise UserError(f'--mask-mode must be one of {MASK_MODES}, got {mask_mode!r}')
         self.load = LoadAnnotations()
         self.binarize = BinarizeMask(mode=mask_mode)
         self.resize = ScoreAtInputSize()
