@@ -94,20 +94,15 @@ def evaluate_folder(
     protocol = settings['protocol'] = _protocol(protocol, size, threshold)
     if pred_mode not in MODES:
         raise UserError(f'--pred-mode must be one of {MODES}, got {pred_mode!r}')
-    listed = names if isinstance(names, (str, Path)) else None
-    with user_errors(OSError, ValueError):
+    with user_errors(ValueError):
         metric = PerImageBinaryMetric(protocol=protocol, **metric_options)
-        settings['empty_policy'] = metric.empty_policy
-        reader = TruthReader(mask_mode)
-        if isinstance(names, (str, Path)):
-            names = read_names(str(names))
-        found = FolderIndex(str(predictions), pred_suffix)
-        truths = FolderIndex(str(masks), gt_suffix)
-    if names is not None and not names:
-        raise UserError(f'{listed or "names"} holds no name')
-    inputs = [Path(index.folder, file) for index in (found, truths) for file in index.files]
+    settings['empty_policy'] = metric.empty_policy
+    reader = TruthReader(mask_mode)
+    found, truths, names, inputs = _read_folders(
+        (predictions, pred_suffix), (masks, gt_suffix), names
+    )
     for option, output in (('--csv', csv), ('--json', json)):
-        check_output(option, output, [*inputs, listed], force)
+        check_output(option, output, inputs, force)
     pairs = match(found, truths, names, allow_missing)
     scored: _Size = 'truth' if protocol == 'original' else 'prediction'
     if size:
@@ -139,6 +134,23 @@ def evaluate_folder(
     if json is not None:
         write_json(json, report)
     return report
+
+
+def _read_folders(
+    predictions: tuple[str | Path, str | None],
+    masks: tuple[str | Path, str | None],
+    names: str | Path | Sequence[str] | None,
+) -> tuple[FolderIndex, FolderIndex, Sequence[str] | None, list[str | Path | None]]:
+    """Index both folders, read the names if a file holds them, and list all files read."""
+    listed, chosen = (names, None) if isinstance(names, (str, Path)) else (None, names)
+    with user_errors(OSError, ValueError):
+        found, truths = (FolderIndex(str(folder), end) for folder, end in (predictions, masks))
+        if listed is not None:
+            chosen = read_names(str(listed))
+    if chosen is not None and not chosen:
+        raise UserError(f'{listed or "names"} holds no name')
+    files = [Path(index.folder, file) for index in (found, truths) for file in index.files]
+    return found, truths, chosen, [*files, listed]
 
 
 def _protocol(protocol: str | None, size: Sequence[int] | None, threshold: float) -> str:

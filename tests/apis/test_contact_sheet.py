@@ -80,6 +80,7 @@ def test_what_cannot_be_used_gets_a_message(files, tmp_path, monkeypatch, wrong,
     given = dict(config=config, checkpoint=checkpoint, data_root=data, out=tmp_path / 'a.png')
     given |= wrong
     given['out'] = str(given['out']).format(data=data)
+    given['force'] = True  # not over an input, all the same
     before = (data / 'images' / 'val_0.png').read_bytes()
     with pytest.raises(UserError, match=message):
         contact_sheet(**given)
