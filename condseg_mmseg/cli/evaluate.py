@@ -87,7 +87,7 @@ def _folder_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         add('--surface-tolerance', type=float, default=2.0, help='pixels (default: 2)'),
         add('--size-groups', action='store_true', help='results by size of the object'),
         add('--bootstrap', type=int, default=0, metavar='N', help='resamples'),
-        add('--seed', dest='bootstrap_seed', type=int, default=0,
+        add('--seed', dest='bootstrap_seed', type=int, default=0, metavar='N',
             help='of the resamples (default: 0)'),
     ]  # fmt: skip
 
