@@ -79,8 +79,8 @@ def read_config(name_or_path: str | Path, options: Mapping[str, Any] | None = No
     path = find_config(name_or_path)
     try:
         config = Config.fromfile(str(path))
+        config.merge_from_dict(dict(options or {}))
     except Exception as error:  # a config is a program, and may fail in any way
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path} cannot be read as a config: {reason}') from error
-    config.merge_from_dict(dict(options or {}))
     return config

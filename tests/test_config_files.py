@@ -32,6 +32,8 @@ def test_a_config_is_read_with_its_options(tmp_path):
     path.write_text('model = dict(type="A", depth=50)\n')
     assert read_config(path).model == dict(type='A', depth=50)
     assert read_config(path, {'model.depth': 18}).model == dict(type='A', depth=18)
+    with pytest.raises(UserError, match=r'c\.py cannot be read as a config: TypeError'):
+        read_config(path, {'model.depth.x': 1})
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.version import __version__
 
-from . import check, configs, prepare
+from . import check, compare, configs, convert, evaluate, prepare
 
-_COMMANDS = (configs, prepare, check)
+_COMMANDS = (configs, prepare, check, evaluate, compare, convert)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -40,7 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. argparse itself exits with 2 where the arguments are wrong.
     """
-    args = make_parser().parse_args(argv)
+    return call(make_parser().parse_args(argv))
+
+
+def call(args: argparse.Namespace) -> int:
+    """Run a parsed command; print the user's errors as one line.
+
+    Args:
+        args: With the function ``run``, which is called with them.
+
+    Returns:
+        The exit status.
+    """
     try:
         status = args.run(args)
         sys.stdout.flush()

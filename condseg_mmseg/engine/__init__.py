@@ -3,7 +3,7 @@
 from .atomic_checkpoint import AtomicCheckpointHook
 from .channels_last import ChannelsLastHook
 from .check_finite import CheckFiniteHook
-from .checkpoint_loader import read_checkpoint, register_loaders
+from .checkpoint_loader import read_checkpoint, read_weights, register_loaders
 from .compile_hook import CompileHook
 from .fuse_conv_bn import FuseConvBNHook, fuse_model
 from .non_empty_epoch_train_loop import NonEmptyEpochTrainLoop, no_full_batch
@@ -29,4 +29,5 @@ __all__ = [
     'fuse_model',
     'no_full_batch',
     'read_checkpoint',
+    'read_weights',
 ]

@@ -22,7 +22,8 @@ from mmengine.logging import print_log
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, user_errors
+from ..utils.extras import require
 from ..utils.files import sha256
 from ..utils.text import first_ten
 
@@ -70,6 +71,29 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
                 f'{path}: not a number (NaN) in {first_ten(bad)}; its training has diverged'
             )
     return content
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the state dict of a checkpoint.
+
+    Args:
+        path: As of :func:`read_checkpoint`. The state dict may lie under ``state_dict`` or
+            ``model``, and its names may begin with ``module.``, which is taken off.
+
+    Returns:
+        Name -> tensor.
+
+    Raises:
+        UserError: It is not there, :func:`read_checkpoint` refuses it, or it holds no weights.
+    """
+    with user_errors(OSError):
+        state = read_checkpoint(path)
+    for key in ('state_dict', 'model'):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(f'{path} holds no state dict (name -> tensor)')
+    return {name.removeprefix('module.'): value for name, value in state.items()}
 
 
 def damage_of(path: str | Path) -> str:
@@ -239,12 +263,9 @@ def _read_pickle(path: Path, map_location: Any) -> Any:
 
 
 def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            f'{path}: reading it needs a package: pip install "condseg-mmseg[safetensors]"'
-        ) from error
+    require('safetensors.torch', f'reading {path}', 'safetensors')
+    from safetensors.torch import load_file
+
     device = 'cpu' if map_location is None or callable(map_location) else str(map_location)
     try:
         return load_file(path, device=device)

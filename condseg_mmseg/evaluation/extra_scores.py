@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..utils.extras import require
 from .functional import scores_from_counts
 from .structure_measures import mean_absolute_error, normalize_map, s_measure, weighted_f_measure
-from .surface import hausdorff_95, require_monai, surface_dice
+from .surface import hausdorff_95, surface_dice
 from .threshold_curves import adaptive_counts, e_measure, threshold_counts
 
 MAP_NORMS = ('none', 'minmax')
@@ -50,6 +52,7 @@ EXTRA_SCORES = dict(
 """Names as in ``extra_metrics`` and in the CSV file, in the order of both."""
 
 _CURVES = {'e_measure_max', 'e_measure_mean', 'dice_256', 'iou_256'}
+_SKIPPED = ('weighted_f', 'dice_256', 'iou_256', 'hd95', 'surface_dice')  # as Dice and IoU
 
 
 class ExtraScorer:
@@ -94,9 +97,9 @@ class ExtraScorer:
         self.map_names = tuple(name for name in self.names if EXTRA_SCORES[name].needs_map)
         self.whole_names = tuple(name for name in self.names if EXTRA_SCORES[name].whole)
         if 'weighted_f' in self.names:
-            _require_scipy()
+            require('scipy.ndimage', "extra_metrics 'weighted_f'", 'metrics')
         if {'hd95', 'surface_dice'} & set(self.names):
-            require_monai("extra_metrics 'hd95' and 'surface_dice'")
+            require('monai.metrics', "extra_metrics 'hd95' and 'surface_dice'", 'metrics')
 
     def __call__(
         self,
@@ -127,57 +130,32 @@ class ExtraScorer:
                 'are defined on whole images only; leave them out of extra_metrics'
             )
         curves: dict[str, np.ndarray] = {}
-        scores = dict.fromkeys(self.names, math.nan)
+        soft: Any = None
         if self.map_names:
             if probability is None:
                 raise ValueError(f'{", ".join(self.map_names)} need probabilities')
-            if self.map_norm == 'minmax':
-                probability = normalize_map(probability)
+            soft = normalize_map(probability) if self.map_norm == 'minmax' else probability
             if _CURVES & set(self.names):
-                counts = threshold_counts(probability, target)
+                counts = threshold_counts(soft, target)
                 curves = scores_from_counts(counts, self.empty_policy)
                 curves['e'] = e_measure(counts)
-            for name in self.map_names:
-                scores[name] = self._of_map(name, probability, pred, target, valid, curves)
-        for name in set(self.names).difference(self.map_names):
-            scores[name] = self._of_labels(name, pred, target)
+        some = bool(target.any())
+        formulas: dict[str, Callable[[], Any]] = dict(
+            s_measure=lambda: s_measure(soft, target),
+            e_measure_max=lambda: math.nan,  # settled by `columns`
+            e_measure_mean=lambda: curves['e'].mean(),
+            e_measure_adaptive=lambda: e_measure(adaptive_counts(soft, target)),
+            weighted_f=lambda: weighted_f_measure(soft, target) if some else not pred.any(),
+            mae=lambda: mean_absolute_error(soft, target, valid),
+            dice_256=lambda: curves['dice'].mean(),
+            iou_256=lambda: curves['iou'].mean(),
+            hd95=lambda: hausdorff_95(pred, target),
+            surface_dice=lambda: surface_dice(pred, target, self.surface_tolerance),
+        )
+        skipped = _SKIPPED if self.empty_policy == 'skip' and not some else ()
+        scores = [math.nan if n in skipped else float(formulas[n]()) for n in self.names]
         best_is_asked = 'e_measure_max' in self.names
-        return tuple(scores.values()), curves['e'].astype(np.float32) if best_is_asked else None
-
-    def _skips(self, target: np.ndarray) -> bool:
-        return self.empty_policy == 'skip' and not target.any()
-
-    def _of_map(
-        self,
-        name: str,
-        probability: np.ndarray,
-        pred: np.ndarray,
-        target: np.ndarray,
-        valid: np.ndarray,
-        curves: dict[str, np.ndarray],
-    ) -> float:
-        if name == 's_measure':
-            return s_measure(probability, target)
-        if name == 'e_measure_mean':
-            return float(curves['e'].mean())
-        if name == 'e_measure_adaptive':
-            return float(e_measure(adaptive_counts(probability, target)))
-        if name == 'mae':
-            return mean_absolute_error(probability, target, valid)
-        if name == 'e_measure_max' or self._skips(target):
-            return math.nan
-        if name == 'weighted_f':
-            return (
-                weighted_f_measure(probability, target) if target.any() else float(not pred.any())
-            )
-        return float(curves[name.removesuffix('_256')].mean())
-
-    def _of_labels(self, name: str, pred: np.ndarray, target: np.ndarray) -> float:
-        if self._skips(target):
-            return math.nan
-        if name == 'hd95':
-            return hausdorff_95(pred, target)
-        return surface_dice(pred, target, self.surface_tolerance)
+        return tuple(scores), curves['e'].astype(np.float32) if best_is_asked else None
 
     def columns(self, entries: Sequence[tuple]) -> tuple[dict[str, np.ndarray], int | None]:
         """Bring the scores of all images together.
@@ -203,13 +181,3 @@ class ExtraScorer:
             if EXTRA_SCORES[name].unit == '%':
                 columns[name] = 100 * column
         return columns, best
-
-
-def _require_scipy() -> None:
-    try:
-        from scipy import ndimage  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"extra_metrics 'weighted_f' needs SciPy, which does not import ({error}): "
-            'pip install "condseg-mmseg[metrics]"'
-        ) from error

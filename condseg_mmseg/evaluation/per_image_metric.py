@@ -15,10 +15,12 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from ..utils.arguments import check_output
+from ..utils.errors import UserError
 from .extra_scores import EXTRA_SCORES, ExtraScorer
 from .functional import EMPTY_POLICIES, confusion_counts, scores_from_counts
 from .sample_checks import PROTOCOLS, check_protocol, check_truth, foreground_probability
-from .score_table import ScoreTable, prepare
+from .score_table import ScoreTable
 
 SCORE_KEYS = dict(
     iou='mIoU', dice='mDice', recall='mRecall', precision='mPrecision', f2='mF2', accuracy='mAcc'
@@ -156,7 +158,7 @@ class PerImageBinaryMetric(BaseMetric):
         self.table: ScoreTable | None = None
         self._size: int | None = None
         if csv_path is not None:
-            prepare(csv_path)
+            check_output('csv_path', csv_path, force=True)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Add one :class:`ImageResult` per sample.
@@ -170,17 +172,17 @@ class PerImageBinaryMetric(BaseMetric):
         for sample in data_samples:
             path = sample.get('img_path')
             if not path:
-                raise ValueError(
+                raise UserError(
                     'a sample has no img_path, by which images are counted once; '
                     'keep it in the meta_keys of PackSegInputs'
                 )
             if 'gt_sem_seg' not in sample:
-                raise ValueError(f'{path}: the sample has no mask to score against')
+                raise UserError(f'{path}: the sample has no mask to score against')
             check_protocol(path, sample, self.protocol)
             pred = sample['pred_sem_seg']['data'].squeeze(0)
             target = sample['gt_sem_seg']['data'].squeeze(0)
             if pred.shape != target.shape:
-                raise ValueError(
+                raise UserError(
                     f'{path}: the prediction has shape {tuple(pred.shape)}, the mask '
                     f'{tuple(target.shape)}. The order of a test pipeline is LoadImageFromFile, '
                     'ResizeWithMask, LoadAnnotations, BinarizeMask and, to score at the input '
@@ -199,14 +201,14 @@ class PerImageBinaryMetric(BaseMetric):
         probability = None
         if self.extra.map_names:
             if 'seg_logits' not in sample:
-                raise ValueError(
+                raise UserError(
                     f'{path}: {", ".join(self.extra.map_names)} need probabilities, but the sample '
                     'has labels only (no seg_logits)'
                 )
             logits = sample['seg_logits']['data']
             probability = foreground_probability(path, logits, self.foreground).numpy()
             if probability.shape != pred.shape:
-                raise ValueError(
+                raise UserError(
                     f'{path}: seg_logits have the size {probability.shape}, the labels '
                     f'{tuple(pred.shape)}'
                 )
@@ -219,7 +221,7 @@ class PerImageBinaryMetric(BaseMetric):
                 probability,
             )
         except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
+            raise UserError(f'{path}: {error}') from error
 
     def evaluate(self, size: int) -> dict:
         """Gather the counts of all processes and compute the means.
@@ -250,7 +252,7 @@ class PerImageBinaryMetric(BaseMetric):
             unique.setdefault((result.image, result.mask), result)
         names = list(unique)
         if not names:
-            raise ValueError('no image was scored')
+            raise UserError('no image was scored')
         if self._size not in (None, len(names)):
             warnings.warn(
                 f'{len(names)} different images were scored in a data set of {self._size}',
@@ -258,10 +260,8 @@ class PerImageBinaryMetric(BaseMetric):
                 stacklevel=2,
             )
         counts = np.array([unique[name].counts for name in names], dtype=np.int64)
-        scores = {
-            name: 100 * values
-            for name, values in scores_from_counts(counts, self.empty_policy).items()
-        }
+        shares = scores_from_counts(counts, self.empty_policy)
+        scores = {name: 100 * values for name, values in shares.items()}
         best = None
         if self.extra.names:
             columns, best = self.extra.columns([unique[name].extra for name in names])

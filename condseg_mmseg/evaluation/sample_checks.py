@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..utils.errors import UserError
+
 PROTOCOLS = ('input_size', 'original')
 
 
@@ -24,13 +26,13 @@ def foreground_probability(
         float64 on the CPU, shape (H, W).
 
     Raises:
-        ValueError: For one channel with values outside 0..1, or a label without a channel.
+        UserError: For one channel with values outside 0..1, or a label without a channel.
     """
     scores = seg_logits.detach().cpu().double()
     if len(scores) == 1:
         low, high = scores.min().item(), scores.max().item()
         if not (low >= 0 and high <= 1):
-            raise ValueError(
+            raise UserError(
                 f'{path}: seg_logits of one channel must hold probabilities in 0..1, as mmseg '
                 f'stores them, got values from {low:g} to {high:g}'
             )
@@ -38,7 +40,7 @@ def foreground_probability(
     else:
         scores = scores.softmax(dim=0)
     if max(foreground) >= len(scores) or min(foreground) < 0:
-        raise ValueError(
+        raise UserError(
             f'{path}: seg_logits tell {len(scores)} classes apart, foreground='
             f'{foreground} names others'
         )
@@ -55,13 +57,13 @@ def check_protocol(path: str, sample: dict, protocol: str) -> None:
         protocol: One of :data:`PROTOCOLS`.
 
     Raises:
-        ValueError: It is compared at the other size.
+        UserError: It is compared at the other size.
     """
     original = tuple(sample['ori_shape'][:2])
     network = tuple(sample['img_shape'][:2])
     if protocol == 'input_size':
         if original != network:
-            raise ValueError(
+            raise UserError(
                 f"{path}: protocol='input_size', but the prediction goes back to "
                 f'{original} from {network} (height, width). Add ScoreAtInputSize to the '
                 "test pipeline, or declare protocol='original'"
@@ -70,7 +72,7 @@ def check_protocol(path: str, sample: dict, protocol: str) -> None:
     # An image that happens to have the input size has the scale factor 1.
     scale = sample.get('scale_factor')
     if original == network and scale is not None and not np.allclose(scale, 1.0, atol=1e-6):
-        raise ValueError(
+        raise UserError(
             f"{path}: protocol='original', but the sample is compared at {network} (height, "
             f'width) after a resize by {scale}. Remove ScoreAtInputSize from the test '
             "pipeline, or declare protocol='input_size'"
@@ -87,12 +89,12 @@ def check_truth(path: str, target: torch.Tensor, num_classes: int, ignore_index:
         ignore_index: True label that is left out.
 
     Raises:
-        ValueError: Naming the labels found.
+        UserError: Naming the labels found.
     """
     wrong = (target != ignore_index) & ((target < 0) | (target >= num_classes))
     if wrong.any():
         values = torch.unique(target[wrong])[:10].tolist()
-        raise ValueError(
+        raise UserError(
             f'{path}: its mask has the labels {values} beside 0..{num_classes - 1} and '
             f'{ignore_index} (ignored); is BinarizeMask missing in the test pipeline?'
         )

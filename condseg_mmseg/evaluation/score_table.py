@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
-import os.path as osp
-import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ..utils.files import replaced_at_once
 from .bootstrap import bootstrap_interval
 from .functional import mean_scores
 from .sizes import SIZE_GROUPS, size_groups
@@ -74,53 +73,25 @@ class ScoreTable:
             f'empty truth apart ({sizes[3]})'
         )
 
-    def write(self, path: str) -> None:
+    def write(self, path: str | Path) -> None:
         """Write one row per image: path, counts, scores, and the size group if there is one.
 
         The file is replaced at once, never half-written. Undefined scores are empty.
 
         Args:
-            path: CSV file.
+            path: CSV file. Its folder is made.
         """
-        groups = None if self.groups is None else self.groups.tolist()
-        temporary = f'{path}.{os.getpid()}.tmp'
-        try:
-            with open(temporary, 'w', newline='', encoding='utf-8') as file:
-                writer = csv.writer(file)
-                writer.writerow(
-                    [
-                        'img_path',
-                        'tp',
-                        'fp',
-                        'fn',
-                        'tn',
-                        *self.scores,
-                        *([] if groups is None else ['size']),
-                    ]
-                )
-                for i, (name, _) in enumerate(self.names):
-                    row = [values[i] for values in self.scores.values()]
-                    row = ['' if np.isnan(value) else repr(float(value)) for value in row]
-                    group = [] if groups is None else [groups[i]]
-                    writer.writerow([name, *self.counts[i].tolist(), *row, *group])
-            os.replace(temporary, path)
-        finally:
-            if osp.exists(temporary):  # the write failed
-                os.unlink(temporary)
-
-
-def prepare(csv_path: str) -> None:
-    """Make the folder of ``csv_path`` and see that a file can be written there.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    folder = osp.dirname(osp.abspath(csv_path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if osp.isdir(csv_path):
-            raise IsADirectoryError('it is a folder')
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f'csv_path {csv_path!r} cannot be written: {error}') from error
+        header = ['img_path', 'tp', 'fp', 'fn', 'tn', *self.scores]
+        columns = [self.counts, *self.scores.values()]
+        rows = zip((name for name, _ in self.names), *columns, strict=True)
+        sizes = [[]] * len(self.names) if self.groups is None else self.groups[:, None].tolist()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with (
+            replaced_at_once(path) as temporary,
+            temporary.open('w', newline='', encoding='utf-8') as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(header if self.groups is None else [*header, 'size'])
+            for (name, counts, *scores), size in zip(rows, sizes, strict=True):
+                cells = ['' if np.isnan(score) else repr(float(score)) for score in scores]
+                writer.writerow([name, *counts.tolist(), *cells, *size])

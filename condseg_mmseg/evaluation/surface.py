@@ -11,24 +11,6 @@ import numpy as np
 import torch
 
 
-def require_monai(what: str) -> None:
-    """Import MONAI, which takes seconds, or say how to install it.
-
-    Args:
-        what: What needs it, for the message.
-
-    Raises:
-        ImportError: If it does not import.
-    """
-    try:
-        import monai.metrics  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'{what} needs MONAI, which does not import ({error}): '
-            'pip install "condseg-mmseg[metrics]"'
-        ) from error
-
-
 @contextlib.contextmanager
 def _without_monais_notice() -> Iterator[None]:
     """Keep back what MONAI 1.5 and 1.6 say of an argument that only their own code passes."""

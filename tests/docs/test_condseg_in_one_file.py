@@ -10,10 +10,10 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from condseg_mmseg.apis.convert import convert_state
 from condseg_mmseg.models.losses import BCEDiceLoss, SIDLoss
 
 one_file = load_script('docs/condseg_in_one_file.py')
-converter = load_script('tools/model_converters/condseg2mmseg.py')
 
 CONFIGS = ROOT / 'configs' / 'condseg'
 STAGE_1 = CONFIGS / 'condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256.py'
@@ -174,7 +174,7 @@ def test_losses_of_extreme_masks_equal_ours(value):
 
 def published(keys_file, build):
     net = build().eval()
-    state = converter.convert(reference_state(keys_file, 0), net.state_dict())
+    state = convert_state(reference_state(keys_file, 0), net.state_dict())
     net.load_state_dict(state, strict=True)
     return net
 

@@ -303,8 +303,9 @@ def test_csv_survives_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_bad_csv_path_fails_at_construction(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('')
-    for path in (tmp_path, tmp_path / 'file' / 'scores.csv'):
-        with pytest.raises(ValueError, match='cannot be written'):
+    wrong = {tmp_path: 'is a folder', tmp_path / 'file' / 'scores.csv': 'cannot be written'}
+    for path, why in wrong.items():
+        with pytest.raises(ValueError, match=f'csv_path {path} {why}'):
             PerImageBinaryMetric(csv_path=str(path))
 
 

@@ -1,13 +1,12 @@
 """HD95 and surface Dice against SciPy's distance transforms, by hand, and on empty masks."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from condseg_mmseg.evaluation.surface import hausdorff_95, require_monai, surface_dice
+from condseg_mmseg.evaluation.surface import hausdorff_95, surface_dice
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,9 +75,3 @@ def test_shapes() -> None:
     for score in (hausdorff_95, surface_dice):
         with pytest.raises(ValueError, match=r'\(2, 3\) and \(3, 2\)'):
             score(np.zeros((2, 3), bool), np.zeros((3, 2), bool))
-
-
-def test_missing_monai_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, 'monai.metrics', None)
-    with pytest.raises(ImportError, match=r'hd95 needs MONAI.*condseg-mmseg\[metrics\]'):
-        require_monai('hd95')

@@ -5,16 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, assert_close, fill, fixture, load_script, reference_state
+from helpers import ROOT, assert_close, fill, fixture, reference_state
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from condseg_mmseg.apis.convert import convert_state, translate
 from condseg_mmseg.models import ContrastDrivenFeatureAggregation
-
-converter = load_script('tools/model_converters/condseg2mmseg.py')
 
 CONFIGS = ROOT / 'configs' / 'condseg'
 OFFICIAL = CONFIGS / 'condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py'
@@ -33,7 +32,7 @@ def build(config=OFFICIAL, **head_options):
         cfg[head].loss_decode.update(options)
     model = MODELS.build(cfg)
     published = reference_state('condseg_r50.keys.json', 0)
-    model.load_state_dict(converter.convert(published, model.state_dict()), strict=True)
+    model.load_state_dict(convert_state(published, model.state_dict()), strict=True)
     return model
 
 
@@ -134,7 +133,7 @@ def check_first_step(model, data, median, percentile_90, largest):
         kind, _, name = key.partition('.')
         if kind not in ('grad_norm', 'bn'):
             continue
-        target, expected = converter.translate(name), float(value)
+        target, expected = translate(name), float(value)
         compared.add(target)
         if kind == 'bn':
             assert float(statistics[target].double().norm()) == pytest.approx(expected, rel=1e-4), (
@@ -165,7 +164,7 @@ def test_one_cdfa_block_equals_the_published_one(name, backend):
     published = reference_state(f'{name}.keys.json', seed)
     prefix, own = 'neck.cdfa.3.', block.state_dict()
     renamed = {f'cdfa4.{k}': v for k, v in published.items()}
-    state = converter.convert(renamed, {prefix + k: v for k, v in own.items()})
+    state = convert_state(renamed, {prefix + k: v for k, v in own.items()})
     block.load_state_dict({k.removeprefix(prefix): v for k, v in state.items()}, strict=True)
     in_channels = block.input_convs[0].conv.in_channels
     widths = {'x': in_channels, 'fg': channels, 'bg': channels}
@@ -182,7 +181,7 @@ def test_one_cdfa_block_equals_the_published_one(name, backend):
     checked = [key.removeprefix('grad.') for key in data if key.startswith('grad.')]
     assert len(checked) >= 14
     for key in checked:
-        target = converter.translate(f'cdfa4.{key}').removeprefix(prefix)
+        target = translate(f'cdfa4.{key}').removeprefix(prefix)
         expected = data[f'grad.{key}']
         grad = parameters[target].grad.reshape(expected.shape)
         assert_close(grad, expected, 1e-3, key)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, assert_close, fill, fixture, load_script, reference_state
+from helpers import ROOT, assert_close, fill, fixture, reference_state
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-converter = load_script('tools/model_converters/condseg2mmseg.py')
+from condseg_mmseg.apis.convert import convert_state, translate
 
 CONFIGS = ROOT / 'configs' / 'condseg'
 OFFICIAL = CONFIGS / 'condseg-stage1_r50_official_1xb8-300e_kvasir-seg-256x256.py'
@@ -21,7 +21,7 @@ def build(config=OFFICIAL):
     """Build the network of a config and give it the reference weights."""
     model = MODELS.build(Config.fromfile(config).model)
     published = reference_state('stage1_r50.keys.json', 0)
-    model.load_state_dict(converter.convert(published, model.state_dict()), strict=True)
+    model.load_state_dict(convert_state(published, model.state_dict()), strict=True)
     return model
 
 
@@ -93,7 +93,7 @@ def check_gradients(model, data):
     published = {key: float(v) for key, v in data.items() if key.startswith('grad_norm.')}
     errors = {}
     for key, expected in published.items():
-        name = converter.translate(key.removeprefix('grad_norm.'))
+        name = translate(key.removeprefix('grad_norm.'))
         value = float(gradients.pop(name).double().norm())
         errors[name] = abs(value - expected) / max(expected, 1e-3)
     assert not gradients

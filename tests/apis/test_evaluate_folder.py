@@ -1,7 +1,6 @@
 """Scoring folders: the numbers of the metric, what predictions look like, what is refused."""
 
 import csv
-import importlib
 import json
 import os
 import shutil
@@ -13,34 +12,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from folders import SHAPES, disc, refuse, score, write
 from helpers import ROOT
 from mmengine.structures import PixelData
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
-from PIL import Image
 
 import condseg_mmseg  # noqa: F401
+from condseg_mmseg.apis.evaluate_folder import evaluate_folder
+from condseg_mmseg.cli import main
 from condseg_mmseg.evaluation import PerImageBinaryMetric
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES
 from condseg_mmseg.evaluation.functional import SCORES
-
-SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'evaluate_folder.py'
-sys.path.insert(0, str(SCRIPT.parent))
-tool = importlib.import_module('evaluate_folder')
-folder = importlib.import_module('_prediction_folder')
-
-SHAPES = dict(a=(31, 41), b=(40, 30), c=(33, 33), d=(29, 37))
-
-
-def write(path: Path, image: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(image, np.uint8)).save(path, quality=95)
-    return path
-
-
-def disc(shape: tuple, y: int, x: int, r: int) -> np.ndarray:
-    yy, xx = np.mgrid[: shape[0], : shape[1]]
-    return (yy - y) ** 2 + (xx - x) ** 2 <= r * r
+from condseg_mmseg.evaluation.prediction_folder import detect_mode
 
 
 @pytest.fixture
@@ -54,25 +38,6 @@ def data(tmp_path: Path) -> Path:
         soft = 255.0 * disc(shape, 15, 13 + i, 6 + i) * 0.8 + rng.integers(0, 51, shape)
         write(tmp_path / 'pred' / f'{name}.png', soft)
     return tmp_path
-
-
-def run(data: Path, *options: object, pred: str = 'pred', gt: str = 'gt') -> dict:
-    out = data / 'out' / 'result.json'
-    argv = [str(data / pred), str(data / gt), '--json', str(out), *map(str, options)]
-    assert tool.main(argv) == 0
-    return json.loads(out.read_text())
-
-
-def refuse(capsys: pytest.CaptureFixture, data: Path, *options: object, pred: str = 'pred') -> str:
-    out = data / 'refused.json'
-    argv = [str(data / pred), str(data / 'gt'), '--json', str(out), *map(str, options)]
-    try:
-        code = tool.main(argv)
-    except SystemExit as stop:
-        code = stop.code
-    assert code == 2
-    assert not out.exists()
-    return capsys.readouterr().err
 
 
 # --------------------------------------------------------------------- the metric's numbers
@@ -119,7 +84,7 @@ def test_numbers_are_those_of_mmseg_with_the_metric(data: Path, size: tuple | No
             assert grey.shape == shape
             write(data / 'pred' / f'{name}.png', cv2.resize(grey, size[::-1]))
     names = tuple(EXTRA_SCORES)
-    report = run(
+    report = score(
         data, *options, '--extra-metrics', 'all', '--size-groups', '--bootstrap', 50,
         '--csv', data / 'folder.csv', '--strict-size',
     )  # fmt: skip
@@ -140,7 +105,7 @@ def test_masks_against_their_copies(data: Path) -> None:
     """JPEG noise or not, and whatever the size."""
     shutil.copytree(data / 'gt', data / 'copy')
     for options in ((), ('--protocol', 'input_size')):
-        report = run(data, *options, pred='copy')
+        report = score(data, *options, pred='copy')
         assert report['results']['image/mDice'] == 100
         assert report['predictions'] == 'binary, near 0 and 255'
     for mode in ('auto', 'nonzero'):
@@ -151,7 +116,7 @@ def test_masks_against_their_copies(data: Path) -> None:
         shutil.rmtree(data / 'copy')
         shutil.copytree(data / 'gt', data / 'copy')
         for size in ((16, 16), (20, 17), (64, 80)):  # halfway pixels too
-            report = run(data, '--size', *size, '--mask-mode', mode, pred='copy')
+            report = score(data, '--size', *size, '--mask-mode', mode, pred='copy')
             assert report['results']['image/mDice'] == 100
             assert report['resized'] == len(SHAPES)
 
@@ -160,7 +125,7 @@ def test_sizes(data: Path, capsys: pytest.CaptureFixture) -> None:
     grey = cv2.imread(str(data / 'pred' / 'a.png'), cv2.IMREAD_UNCHANGED)
     small = cv2.resize(grey, (20, 16))
     write(data / 'pred' / 'a.png', small)
-    report = run(data, '--csv', data / 'a.csv')
+    report = score(data, '--csv', data / 'a.csv')
     assert report['resized'] == 1
     assert '1 predictions had another size and were resized bilinearly' in capsys.readouterr().out
     row = next(csv.DictReader((data / 'a.csv').open(newline='')))
@@ -170,19 +135,19 @@ def test_sizes(data: Path, capsys: pytest.CaptureFixture) -> None:
     assert int(row['tp']) + int(row['fn']) == truth.sum()
     assert 'prediction of a: 16 x 20, scored at 31 x 41' in refuse(capsys, data, '--strict-size')
     # at the size of the prediction nothing is resized but the truth
-    report = run(data, '--protocol', 'input_size', '--strict-size', '--csv', data / 'a.csv')
+    report = score(data, '--protocol', 'input_size', '--strict-size', '--csv', data / 'a.csv')
     row = next(csv.DictReader((data / 'a.csv').open(newline='')))
     assert sum(int(row[key]) for key in ('tp', 'fp', 'fn', 'tn')) == 16 * 20
     assert report['resized'] == 0
 
 
 def test_threshold_and_policy_reach_the_metric(data: Path) -> None:
-    low = run(data, '--threshold', 0)['results']
+    low = score(data, '--threshold', 0)['results']
     assert low['image/mRecall'] > 99
-    assert run(data, '--threshold', 0.999)['results']['image/mRecall'] == 0
+    assert score(data, '--threshold', 0.999)['results']['image/mRecall'] == 0
     write(data / 'gt' / 'e.png', np.zeros((9, 9)))
     write(data / 'pred' / 'e.png', np.zeros((9, 9)))
-    strict, skip = (run(data, '--empty-policy', p) for p in ('strict', 'skip'))
+    strict, skip = (score(data, '--empty-policy', p) for p in ('strict', 'skip'))
     assert strict['results']['image/mDice'] == pytest.approx(
         (4 * skip['results']['image/mDice'] + 100) / 5
     )
@@ -190,112 +155,14 @@ def test_threshold_and_policy_reach_the_metric(data: Path) -> None:
     assert strict['undefined'] == {}
 
 
-# ------------------------------------------------------------------- what predictions hold
-
-
-def masks(data: Path, make) -> None:
-    for name, shape in SHAPES.items():
-        image = make(disc(shape, 15, 14, 6).astype(np.uint8))
-        (data / 'labels').mkdir(exist_ok=True)
-        image.save(data / 'labels' / f'{name}.png')
-
-
-def palette(mask: np.ndarray) -> Image.Image:
-    image = Image.fromarray(mask)
-    image.putpalette([0, 0, 0, 0, 255, 0])
-    return image
-
-
-KINDS = {
-    'labels 0 and 1': Image.fromarray,
-    'palette indices': palette,
-    'one bit': lambda m: Image.fromarray(255 * m).convert('1'),
-    '0 and 255': lambda m: Image.fromarray(255 * m),
-    'grey stored as colours': lambda m: Image.fromarray(255 * m).convert('RGB'),
-    'grey and alpha': lambda m: Image.fromarray(255 * m).convert('LA'),
-    'colours and alpha': lambda m: Image.fromarray(255 * m).convert('RGBA'),
-}
-
-
-@pytest.mark.parametrize('kind', KINDS)
-def test_kinds_of_masks(data: Path, kind: str, capsys: pytest.CaptureFixture) -> None:
-    masks(data, KINDS['0 and 255'])
-    expected = run(data, pred='labels')['results']
-    masks(data, KINDS[kind])
-    report = run(data, pred='labels')
-    assert report['results'] == expected
-    assert 20 < expected['image/mDice'] < 95
-    labels = kind in ('labels 0 and 1', 'palette indices')
-    assert report['predictions'] == ('labels 0 and 1' if labels else 'binary, 0 and 255')
-    assert report['settings']['pred_mode'] == ('label' if labels else 'probability')
-    assert report['predictions'] in capsys.readouterr().out
-
-
-def test_detected_from_all_files_not_one_by_one(data: Path) -> None:
-    """A grey map that holds nothing above 1 is nearly empty, not a mask of labels."""
-    write(data / 'pred' / 'a.png', np.ones((31, 41)))
-    report = run(data, '--csv', data / 'a.csv')
-    assert report['predictions'].startswith('grey 0..255')
-    assert '; 1 hold nothing above 32, such as ' in report['predictions']
-    row = next(csv.DictReader((data / 'a.csv').open(newline='')))
-    assert int(row['tp']) + int(row['fp']) == 0
-
-
-def test_mode_can_be_forced(data: Path) -> None:
-    masks(data, lambda m: Image.fromarray(3 * m))
-    labels = run(data, '--pred-mode', 'label', pred='labels')
-    masks(data, KINDS['0 and 255'])
-    assert labels['results'] == run(data, pred='labels')['results']
-    assert labels['predictions'] == 'label (forced)'
-    masks(data, KINDS['labels 0 and 1'])
-    report = run(data, '--pred-mode', 'probability', pred='labels')
-    assert report['results']['image/mRecall'] == 0
-
-
-def test_a_value_at_the_threshold_is_background(data: Path) -> None:
-    masks(data, KINDS['0 and 255'])
-    expected = run(data, pred='labels')['results']
-    assert run(data, '--threshold', 0, pred='labels')['results'] == expected
-    masks(data, lambda m: Image.fromarray(51 * m))  # 51 / 255 = 0.2
-    assert run(data, '--threshold', 0.2, pred='labels')['results']['image/mRecall'] == 0
-    assert run(data, '--threshold', 0.199, pred='labels')['results'] == expected
-
-
-def test_small_values_fit_two_modes(data: Path, capsys: pytest.CaptureFixture) -> None:
-    masks(data, lambda m: Image.fromarray(3 * m))
-    message = refuse(capsys, data, pred='labels')
-    assert 'the highest value of all predictions is 3' in message
-    assert '--pred-mode label' in message
-
-
-def test_colours(data: Path, capsys: pytest.CaptureFixture) -> None:
-    def green(mask):
-        return Image.fromarray(mask[..., None] * np.array([0, 200, 0], np.uint8))
-
-    masks(data, green)
-    assert 'a.png is in colours' in refuse(capsys, data, pred='labels')
-    message = refuse(capsys, data, '--pred-mode', 'probability', pred='labels')
-    assert 'a.png is in colours' in message
-    found = run(data, '--pred-mode', 'label', pred='labels')['results']
-    masks(data, KINDS['0 and 255'])
-    assert found == run(data, pred='labels')['results']
-
-
-def test_empty_predictions(data: Path) -> None:
-    masks(data, lambda m: Image.fromarray(0 * m))
-    report = run(data, pred='labels')
-    assert report['predictions'] == 'all are 0: empty'
-    assert report['results']['image/mDice'] == 0
-
-
 def test_label_masks_as_truth(data: Path) -> None:
-    expected = run(data)['results']
+    expected = score(data)['results']
     for name in SHAPES:
         (path,) = (data / 'gt').glob(f'{name}.*')
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127
         path.unlink()
         write(data / 'gt' / f'{name}.png', 2 * mask)
-    report = run(data, '--mask-mode', 'nonzero')
+    report = score(data, '--mask-mode', 'nonzero')
     assert report['results'] == expected
     assert report['truths'] == 'foreground above 0 (4 of 4)'
 
@@ -313,7 +180,10 @@ def test_label_masks_as_truth(data: Path) -> None:
         (('--bootstrap', -1), 'bootstrap must be'),
         (('--surface-tolerance', -2), 'surface_tolerance must be'),
         (('--extra-metrics', 'e_measure'), 'invalid choice'),
-        (('--csv', '/dev/null/x.csv'), "csv_path '/dev/null/x.csv' cannot be written"),
+        (
+            ('--csv', '/dev/null/x.csv'),
+            '--csv /dev/null/x.csv cannot be written: /dev/null is no',
+        ),
     ],
 )
 def test_wrong_options(
@@ -325,14 +195,14 @@ def test_wrong_options(
 def test_a_json_path_that_cannot_be_written_stops_before_the_work(
     data: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for path in (data, '/dev/null/x.json'):
-        with pytest.raises(SystemExit):
-            tool.main([str(data / 'pred'), str(data / 'gt'), '--json', str(path)])
-        assert f'{path} cannot be written' in capsys.readouterr().err
+    for path, reason in ((data, 'is a folder'), ('/dev/null/x.json', 'cannot be written')):
+        folders = [str(data / name) for name in ('pred', 'gt')]
+        assert main(['evaluate', *folders, '--json', str(path)]) == 2
+        assert f'--json {path} {reason}' in capsys.readouterr().err
 
 
 def test_table(data: Path, capsys: pytest.CaptureFixture) -> None:
-    result = run(data, '--extra-metrics', 'hd95', '--bootstrap', 20, '--size-groups')['results']
+    result = score(data, '--extra-metrics', 'hd95', '--bootstrap', 20, '--size-groups')['results']
     out = capsys.readouterr().out
     rows = {cells[1]: cells[2:-1] for cells in (
         [cell.strip() for cell in line.split('|')] for line in out.splitlines() if '|' in line
@@ -346,18 +216,21 @@ def test_table(data: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.slow
-def test_runs_as_a_script_from_anywhere(data: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), 'pred', 'gt', '--csv', 'new/a.csv'],
-        cwd=data,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+@pytest.mark.parametrize(
+    'command',
+    [['-m', 'condseg_mmseg', 'evaluate'], [f'{ROOT}/tools/analysis_tools/evaluate_folder.py']],
+)
+def test_runs_from_anywhere_and_keeps_what_is_there(data: Path, command: list) -> None:
+    command = [sys.executable, *command, 'pred', 'gt', '--csv', 'new/a.csv']
+    done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=True)
     assert done.stdout.startswith('pred against gt: 4 images\n')
     assert len((data / 'new' / 'a.csv').read_text().splitlines()) == 5
     assert sorted(os.listdir(data)) == ['gt', 'new', 'pred']
+    (data / 'new' / 'a.csv').write_text('kept')
+    again = subprocess.run(command, cwd=data, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert again.stderr == 'error: --csv new/a.csv is there already: add --force to replace it\n'
+    assert (data / 'new' / 'a.csv').read_text() == 'kept'
 
 
 def test_real_masks_shrunk(kvasir_dir: Path, tmp_path: Path) -> None:
@@ -368,11 +241,13 @@ def test_real_masks_shrunk(kvasir_dir: Path, tmp_path: Path) -> None:
         eroded = cv2.erode(mask.astype(np.uint8), np.ones((9, 9)))
         write(tmp_path / 'pred' / f'{name}.png', 255 * eroded)
     out = tmp_path / 'a.json'
-    argv = [str(tmp_path / 'pred'), str(kvasir_dir / 'masks'), '--list', str(tmp_path / 'list.txt')]
-    assert tool.main([*argv, '--json', str(out)]) == 0
-    result = json.loads(out.read_text())['results']
+    report = evaluate_folder(
+        tmp_path / 'pred', kvasir_dir / 'masks', names=tmp_path / 'list.txt', json=out
+    )
+    result = report['results']
+    assert json.loads(out.read_text()) == report
     assert result['image/mPrecision'] == 100
     assert 60 < result['image/mRecall'] < 99
     assert result['image/mIoU'] == pytest.approx(result['image/mRecall'])
     masks = [str(kvasir_dir / 'masks' / f'{name}.jpg') for name in names]
-    assert folder.detect_mode(masks) == ('probability', 'binary, near 0 and 255')
+    assert detect_mode(masks) == ('probability', 'binary, near 0 and 255')

@@ -1,5 +1,7 @@
 """Find, match and read predictions that other programs have written as images."""
 
+from __future__ import annotations
+
 import os.path as osp
 from collections import Counter
 from collections.abc import Sequence
@@ -8,19 +10,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from condseg_mmseg.datasets.files import FolderIndex, displayed_size, has_image_suffix
-from condseg_mmseg.utils.text import first_ten
+from ..datasets.files import FolderIndex, displayed_size, has_image_suffix
+from ..utils.errors import UserError
+from ..utils.text import first_ten
 
 MODES = ('auto', 'probability', 'label')
 COLOUR = 32  # channels that differ by more are a picture in colours, not JPEG noise
 LOW = 32  # highest value up to which a file may hold labels
 NEAR = 32  # distance from 0 or 255 that JPEG noise explains; Kvasir-SEG has none further off
 
+_LABELS = 'with --pred-mode label every pixel that is not black is foreground'
 
-class FolderError(ValueError):
+
+class FolderError(UserError):
     """Files that do not fit together; the message lists the first ten."""
 
-    def __init__(self, what: str, problems: Sequence[str]) -> None:
+    def __init__(self, what: str, problems: Sequence[str] = ()) -> None:
         super().__init__(what + first_ten(problems, lines=True))
 
 
@@ -62,28 +67,26 @@ def match(
     """
     wanted = truths.names() if names is None else list(names)
     problems = [f'{name} is named {n} times' for name, n in Counter(wanted).items() if n > 1]
-    pairs, taken = Pairs(), set()
+    pairs = Pairs()
     for name in dict.fromkeys(wanted):
-        found = {}
-        for what, index in (('truth', truths), ('prediction', predictions)):
-            files = index.find(name)
+        truth, prediction = (index.find(name) for index in (truths, predictions))
+        for what, files in (('truth', truth), ('prediction', prediction)):
             if len(files) > 1:
                 problems.append(f'{what} of {name} is ambiguous: {", ".join(files)}')
-            found[what] = files[0] if files else None
-        if found['truth'] is None:
+        if not truth:
             problems.append(f'{name} has no truth in {truths.folder}')
-        elif found['prediction'] is None:
+        elif not prediction:
             pairs.missing.append(name)
         else:
-            taken.add(found['prediction'])
-            path = osp.join(predictions.folder, found['prediction'])
+            path = osp.join(predictions.folder, prediction[0])
             stem = osp.splitext(name)[0] if has_image_suffix(name) else name
-            pairs.paths.append((stem, path, osp.join(truths.folder, found['truth'])))
+            pairs.paths.append((stem, path, osp.join(truths.folder, truth[0])))
     twice = [path for path, n in Counter(path for *_, path in pairs.paths).items() if n > 1]
     problems += [f'{path} is named twice, in two spellings' for path in twice]
     if names is None:
-        fit = {osp.relpath(path, osp.abspath(predictions.folder)) for path in predictions.paths()}
-        pairs.extra = sorted(fit - {osp.normpath(path) for path in taken})
+        used = {osp.abspath(path) for _, path, _ in pairs.paths}
+        others = set(predictions.paths()) - used
+        pairs.extra = sorted(osp.relpath(path, osp.abspath(predictions.folder)) for path in others)
     if not allow_missing:
         problems += [f'{name} has no prediction in {predictions.folder}' for name in pairs.missing]
         problems += [f'{path} has no truth in {truths.folder}' for path in pairs.extra]
@@ -91,7 +94,7 @@ def match(
         hint = '' if allow_missing else ' (--allow-missing leaves out what has no counterpart)'
         raise FolderError(f'predictions and truths do not match{hint}:', problems)
     if not pairs.paths:
-        raise FolderError('no prediction has the name of a truth', [])
+        raise FolderError('no prediction has the name of a truth')
     return pairs
 
 
@@ -113,24 +116,26 @@ def check_files(
         FolderError: A file cannot be read or has an unfit format; a size is refused; or a
             prediction is the file of its truth, links followed.
     """
-    problems, same, others = [], [], 0
-    for name, *paths in pairs.paths:
-        found = {}
-        for what, path in zip(('prediction', 'truth'), paths, strict=True):
+    problems: list[str] = []
+    same, others = [], 0
+    for name, prediction, truth in pairs.paths:
+        sizes: list[tuple[int, int]] = []  # height, width
+        for path in (prediction, truth):
             try:
-                found[what] = displayed_size(path, is_mask=True)[::-1]  # height, width
+                width, height = displayed_size(path, is_mask=True)
+                sizes.append((height, width))
             except Exception as error:  # Pillow raises many kinds, SyntaxError among them
                 reason = str(error) if isinstance(error, ValueError) else f'unreadable ({error})'
                 problems.append(f'{path}: {reason}')
-        if len(found) < 2:
+        if len(sizes) < 2:
             continue
-        if osp.samefile(*paths):
-            same.append(f'{paths[0]} is {paths[1]}')
-        scored = found[size] if isinstance(size, str) else tuple(size)
-        if found['prediction'] != scored:
+        if osp.samefile(prediction, truth):
+            same.append(f'{prediction} is {truth}')
+        scored = sizes[size == 'truth'] if isinstance(size, str) else size
+        if sizes[0] != scored:
             others += 1
             if strict_size:
-                have, want = (f'{h} x {w}' for h, w in (found['prediction'], scored))
+                have, want = (f'{h} x {w}' for h, w in (sizes[0], scored))
                 problems.append(f'prediction of {name}: {have}, scored at {want} (height x width)')
     if same:
         raise FolderError(
@@ -149,7 +154,7 @@ def read_values(path: str) -> np.ndarray:
         are grey become so.
 
     Raises:
-        ValueError: Its pixels are neither grey, palette indices nor RGB, of 8 bits at most.
+        UserError: Its pixels are neither grey, palette indices nor RGB, of 8 bits at most.
     """
     with Image.open(path) as image:
         if image.mode == '1':
@@ -159,7 +164,7 @@ def read_values(path: str) -> np.ndarray:
         if image.mode == 'LA':
             return np.array(image)[..., 0]
         if image.mode not in ('RGB', 'RGBA'):
-            raise ValueError(f"{path}: cannot score Pillow's mode {image.mode}; store it in 8 bits")
+            raise UserError(f"{path}: cannot score Pillow's mode {image.mode}; store it in 8 bits")
         colours = np.array(image)[..., :3]
         spread = colours.max(axis=-1).astype(int) - colours.min(axis=-1)
         if spread.max() > COLOUR:
@@ -177,11 +182,12 @@ def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
         FolderError: The values fit neither, or some files hold 0 and 255 and others labels.
     """
     seen, seen_low = np.zeros((2, 256), np.int64)
-    low, high, problems = [], '', []  # files that hold 0 and one low value; one that holds more
+    low: list[str] = []  # files that hold 0 and one low value
+    high, coloured = '', []  # one that holds more
     for path in paths:
         values = read_values(path)
         if values.ndim == 3:
-            problems.append(f'{path} is in colours')
+            coloured.append(f'{path} is in colours')
             continue
         counts = np.bincount(values.ravel(), minlength=256)
         seen += counts
@@ -190,12 +196,8 @@ def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
         elif counts[1:].any() and np.count_nonzero(counts) <= 2:
             low.append(path)
             seen_low += counts
-    if problems:
-        raise FolderError(
-            'predictions must be grey; with --pred-mode label every pixel that is not black is '
-            'foreground:',
-            problems,
-        )
+    if coloured:
+        raise FolderError(f'predictions must be grey; {_LABELS}:', coloured)
     highest = int(np.flatnonzero(seen)[-1])
     if highest == 0:
         return 'probability', 'all are 0: empty'
@@ -205,8 +207,7 @@ def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
         raise FolderError(
             f'the highest value of all predictions is {highest}: if these are labels, of which all '
             'but 0 are foreground, give --pred-mode label; if they are grey values of 0..255, give '
-            '--pred-mode probability',
-            [],
+            '--pred-mode probability'
         )
     seen -= seen_low
     binary = seen[NEAR : 256 - NEAR].sum() <= 0.001 * seen.sum()
@@ -215,8 +216,7 @@ def detect_mode(paths: Sequence[str]) -> tuple[str, str]:
             f'the predictions have two scales: {high} is of 0..255, {low[0]} holds no value above '
             f'{LOW}, as labels do ({len(low)} of {len(paths)} files); with --pred-mode label all '
             'but 0 is foreground in all files, with --pred-mode probability v / 255 is the '
-            'probability',
-            [],
+            'probability'
         )
     if seen[1:255].sum() == 0:
         return 'probability', 'binary, 0 and 255'
@@ -237,15 +237,12 @@ def read_probability(path: str, mode: str) -> np.ndarray:
         float32 in 0..1, (H, W).
 
     Raises:
-        ValueError: It is in colours, which have no probability.
+        UserError: It is in colours, which have no probability.
     """
     values = read_values(path)
     if mode == 'label':
         values = values if values.ndim == 2 else values.max(axis=-1)
         return (values > 0).astype(np.float32)
     if values.ndim == 3:
-        raise ValueError(
-            f'{path} is in colours; with --pred-mode label every pixel that is not black is '
-            'foreground'
-        )
+        raise UserError(f'{path} is in colours; {_LABELS}')
     return (values / 255).astype(np.float32)

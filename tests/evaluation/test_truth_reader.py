@@ -1,40 +1,25 @@
-"""What evaluate_folder.py takes for the truth, and the docs' config for the size of the files."""
+"""What `condseg evaluate` takes for the truth, and the docs' config for the size of the files."""
 
-import importlib
 import itertools
-import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import SHAPES, disc, refuse, score, write
 from helpers import ROOT
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS
-from PIL import Image
 
 import condseg_mmseg  # noqa: F401
-
-sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
-tool = importlib.import_module('evaluate_folder')
-
-SHAPES = dict(a=(31, 41), b=(40, 30), c=(33, 33), d=(29, 37))
-
-
-def write(path: Path, image: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(image, np.uint8)).save(path)
-    return path
 
 
 def object_of(name: str) -> np.ndarray:
     """A disc of 0 and 1."""
-    yy, xx = np.mgrid[: SHAPES[name][0], : SHAPES[name][1]]
-    return ((yy - 14) ** 2 + (xx - 15) ** 2 <= 60).astype(np.uint8)
+    return disc(SHAPES[name], 14, 15, 60**0.5).astype(np.uint8)
 
 
 def truths(data: Path, *values: int) -> None:
@@ -49,25 +34,6 @@ def data(tmp_path: Path) -> Path:
     for name in SHAPES:
         write(tmp_path / 'pred' / f'{name}.png', 255 * np.roll(object_of(name), 1, axis=1))
     return tmp_path
-
-
-def run(data: Path, *options: object) -> dict:
-    out = data / 'out' / 'result.json'
-    argv = [str(data / 'pred'), str(data / 'gt'), '--json', str(out), *map(str, options)]
-    assert tool.main(argv) == 0
-    return json.loads(out.read_text())
-
-
-def refuse(capsys: pytest.CaptureFixture, data: Path, *options: object) -> str:
-    out = data / 'refused.json'
-    argv = [str(data / 'pred'), str(data / 'gt'), '--json', str(out), *map(str, options)]
-    try:
-        code = tool.main(argv)
-    except SystemExit as stop:
-        code = stop.code
-    assert code == 2
-    assert not out.exists()
-    return capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -86,7 +52,7 @@ def test_truths_are_told_apart_file_by_file(
     truths(data, *values)
     for name, value in zip(SHAPES, itertools.cycle(values)):
         write(data / 'pred' / f'{name}.png', 255 * (value > 0) * object_of(name))
-    report = run(data, *options)
+    report = score(data, *options)
     assert report['results']['image/mIoU'] == 100
     assert report['settings']['mask_mode'] == 'auto'
     assert report['truths'] == found
@@ -95,10 +61,10 @@ def test_truths_are_told_apart_file_by_file(
 
 def test_the_mode_of_truths_can_be_forced(data: Path) -> None:
     truths(data, 255)
-    expected = run(data)['results']
-    assert run(data, '--mask-mode', 'threshold')['results'] == expected
+    expected = score(data)['results']
+    assert score(data, '--mask-mode', 'threshold')['results'] == expected
     truths(data, 255, 1)
-    report = run(data, '--mask-mode', 'threshold')
+    report = score(data, '--mask-mode', 'threshold')
     assert report['truths'] == 'empty (2 of 4), foreground above 127 (2 of 4)'
 
 
@@ -125,7 +91,7 @@ def test_truths_that_are_all_empty(data: Path, mode: str, capsys: pytest.Capture
         message = refuse(capsys, data, '--mask-mode', mode)
         assert 'their highest value is 1; try --mask-mode auto' in message
     else:
-        assert run(data, '--mask-mode', mode)['images'] == 4
+        assert score(data, '--mask-mode', mode)['images'] == 4
 
 
 @pytest.mark.parametrize('preset', ['', '_official'])

@@ -1,10 +1,7 @@
 """The paired comparison: figures by hand and against SciPy, joining, and what is refused."""
 
 import csv
-import importlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,12 +10,11 @@ import pytest
 from helpers import ROOT
 from scipy import stats
 
+from condseg_mmseg.cli import main
 from condseg_mmseg.evaluation.bootstrap import bootstrap_interval
+from condseg_mmseg.evaluation.score_file import read_scores
 
-SCRIPT = ROOT / 'tools' / 'analysis_tools' / 'compare.py'
 RESULTS = ROOT / 'docs' / 'results' / 'kvasir-seg-160x160'
-sys.path.insert(0, str(SCRIPT.parent))
-compare = importlib.import_module('compare')
 
 
 def write(path: Path, rows: dict[str, tuple], columns: tuple = ('dice', 'mae')) -> Path:
@@ -40,14 +36,14 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 def run(capsys: pytest.CaptureFixture, a: Path, b: Path, *options: object) -> tuple[dict, str]:
     out = a.parent / 'out' / 'report.json'
-    assert compare.main([str(a), str(b), '--json', str(out), *map(str, options)]) == 0
+    assert main(['compare', str(a), str(b), '--json', str(out), '--force', *map(str, options)]) == 0
     return json.loads(out.read_text()), capsys.readouterr().out
 
 
 def refuse(capsys: pytest.CaptureFixture, a: Path, b: Path, *options: object) -> str:
     out = a.parent / 'refused.json'
     try:
-        code = compare.main([str(a), str(b), '--json', str(out), *map(str, options)])
+        code = main(['compare', str(a), str(b), '--json', str(out), *map(str, options)])
     except SystemExit as stop:
         code = stop.code
     assert code == 2
@@ -154,7 +150,7 @@ def test_text(files: tuple, capsys: pytest.CaptureFixture) -> None:
 def test_published_runs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     paths = [RESULTS / f'{name}.csv' for name in ('fpn', 'condseg')]
     out = tmp_path / 'report.json'
-    assert compare.main([*map(str, paths), '--json', str(out)]) == 0
+    assert main(['compare', *map(str, paths), '--json', str(out)]) == 0
     report = json.loads(out.read_text())
     tables = [np.genfromtxt(path, delimiter=',', names=True) for path in paths]
     assert (report['images'], report['joined_by'], report['other_size']) == (120, 'path', 0)
@@ -235,10 +231,10 @@ def test_runs_of_different_protocols_warn(tmp_path: Path, capsys: pytest.Capture
               columns)  # fmt: skip
     b = write(tmp_path / 'b.csv', dict(x=(6, 0, 4, 90, 75, 'small'), y=(9, 9, 9, 373, 50, 'large')),
               columns)  # fmt: skip
-    assert compare.main([str(a), str(b)]) == 0
+    assert main(['compare', str(a), str(b)]) == 0
     err = capsys.readouterr().err
     assert '1 images were scored at different sizes and 1 against truths of different areas' in err
-    assert compare.main([str(a), str(a)]) == 0
+    assert main(['compare', str(a), str(a)]) == 0
     assert 'warning' not in capsys.readouterr().err
 
 
@@ -266,7 +262,7 @@ def test_files_of_other_kinds(
     wrong = files[0].with_name('wrong.csv')
     wrong.write_text(text)
     with pytest.raises(ValueError, match=f'wrong.csv.*{message}'):
-        compare.read_scores(str(wrong))
+        read_scores(wrong)
     assert str(wrong) in refuse(capsys, files[0], wrong)
 
 
@@ -274,9 +270,13 @@ def test_wrong_options(files: tuple, capsys: pytest.CaptureFixture) -> None:
     assert 'got -1' in refuse(capsys, *files, '--top', -1)
     assert 'got 0' in refuse(capsys, *files, '--resamples', 0)
     assert 'nothing.csv' in refuse(capsys, files[0], files[0].with_name('nothing.csv'))
-    with pytest.raises(SystemExit):
-        compare.main([str(files[0]), str(files[1]), '--json', str(files[0].parent)])
-    assert 'cannot be written: it is a folder' in capsys.readouterr().err
+    assert main(['compare', str(files[0]), str(files[1]), '--json', str(files[0].parent)]) == 2
+    assert 'is a folder: give a file' in capsys.readouterr().err
+    kept = write(files[0].with_name('kept.json'), {})
+    before = kept.read_text()
+    assert main(['compare', str(files[0]), str(files[1]), '--json', str(kept)]) == 2
+    assert 'is there already: add --force to replace it' in capsys.readouterr().err
+    assert kept.read_text() == before
 
 
 def test_missing_scipy_names_the_extra(
@@ -285,17 +285,3 @@ def test_missing_scipy_names_the_extra(
     monkeypatch.setitem(sys.modules, 'scipy', None)
     monkeypatch.setitem(sys.modules, 'scipy.stats', None)
     assert 'pip install "condseg-mmseg[metrics]"' in refuse(capsys, *files)
-
-
-@pytest.mark.slow
-def test_runs_as_a_script_from_anywhere(files: tuple) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), 'a.csv', 'b.csv', '--json', 'c.json'],
-        cwd=files[0].parent,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith('A: a.csv\nB: b.csv\n5 images, joined by path\n')
-    assert sorted(os.listdir(files[0].parent)) == ['a.csv', 'b.csv', 'c.json']

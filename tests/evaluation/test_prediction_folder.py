@@ -1,26 +1,14 @@
 """Which prediction belongs to which truth, and files that cannot be read."""
 
 import csv
-import importlib
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from folders import refuse, score, write
 from PIL import Image
 
-FOLDER = ROOT / 'tools' / 'analysis_tools'
-sys.path.insert(0, str(FOLDER))
-tool = importlib.import_module('evaluate_folder')
 NAMES = 'abcd'
-
-
-def write(path: Path, image: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(image, np.uint8)).save(path, quality=95)
-    return path
 
 
 @pytest.fixture
@@ -34,32 +22,13 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(data: Path, *options: object, pred: str = 'pred', gt: str = 'gt') -> dict:
-    out = data / 'out' / 'result.json'
-    argv = [str(data / pred), str(data / gt), '--json', str(out), *map(str, options)]
-    assert tool.main(argv) == 0
-    return json.loads(out.read_text())
-
-
-def refuse(capsys: pytest.CaptureFixture, data: Path, *options: object, pred: str = 'pred') -> str:
-    out = data / 'refused.json'
-    argv = [str(data / pred), str(data / 'gt'), '--json', str(out), *map(str, options)]
-    try:
-        code = tool.main(argv)
-    except SystemExit as stop:
-        code = stop.code
-    assert code == 2
-    assert not out.exists()
-    return capsys.readouterr().err
-
-
 def test_missing_and_extra_predictions(data: Path, capsys: pytest.CaptureFixture) -> None:
     (data / 'pred' / 'c.png').rename(data / 'pred' / 'z.png')
     message = refuse(capsys, data)
     assert 'c has no prediction' in message
     assert 'z.png has no truth' in message
     assert '--allow-missing' in message
-    report = run(data, '--allow-missing')
+    report = score(data, '--allow-missing')
     assert (report['images'], report['missing'], report['extra']) == (3, ['c'], ['z.png'])
     out = capsys.readouterr().out
     assert '1 truths without a prediction: c' in out
@@ -69,7 +38,7 @@ def test_missing_and_extra_predictions(data: Path, capsys: pytest.CaptureFixture
 def test_a_list_selects(data: Path, capsys: pytest.CaptureFixture) -> None:
     names = data / 'names.txt'
     names.write_text('d.jpg\r\na\r\n')
-    report = run(data, '--list', names, '--csv', data / 'a.csv')
+    report = score(data, '--list', names, '--csv', data / 'a.csv')
     assert (report['images'], report['extra']) == (2, [])
     rows = list(csv.DictReader((data / 'a.csv').open(newline='')))
     assert [row['img_path'] for row in rows] == ['d', 'a']
@@ -85,14 +54,14 @@ def test_a_list_selects(data: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 def test_suffixes_and_folders_within(data: Path) -> None:
-    expected = run(data)['results']
+    expected = score(data)['results']
     for name in NAMES:
         (mask,) = (data / 'gt').glob(f'{name}.*')
         for path, suffix in ((mask, '_segmentation'), (data / 'pred' / f'{name}.png', '_out')):
             (path.parent / 'x').mkdir(exist_ok=True)
             path.rename(path.parent / 'x' / f'{name}{suffix}{path.suffix}')
     options = ('--gt-suffix', '_segmentation', '--pred-suffix', '_out.png')
-    report = run(data, *options, '--csv', data / 'a.csv')
+    report = score(data, *options, '--csv', data / 'a.csv')
     assert report['results'] == expected
     row = next(csv.DictReader((data / 'a.csv').open(newline='')))
     assert row['img_path'] == 'x/a'
@@ -107,7 +76,7 @@ def test_nothing_in_common(data: Path, capsys: pytest.CaptureFixture) -> None:
     (data / 'other').mkdir()
     message = refuse(capsys, data, '--allow-missing', pred='other')
     assert 'no prediction has the name of a truth' in message
-    assert 'no such folder' in refuse(capsys, data, pred='nowhere')
+    assert 'no such folder of predictions' in refuse(capsys, data, pred='nowhere')
 
 
 def test_files_that_cannot_be_read(data: Path, capsys: pytest.CaptureFixture) -> None:
@@ -120,7 +89,7 @@ def test_files_that_cannot_be_read(data: Path, capsys: pytest.CaptureFixture) ->
 
 def test_two_scales_in_one_folder(data: Path, capsys: pytest.CaptureFixture) -> None:
     """Half of 0 and 255, half of 0 and 1: the second half would count as empty."""
-    expected = run(data)['results']['image/mDice']
+    expected = score(data)['results']['image/mDice']
     values = {path: np.array(Image.open(path)) for path in sorted((data / 'pred').iterdir())}
     for path in list(values)[2:]:
         write(path, values[path] // 255)
@@ -128,7 +97,7 @@ def test_two_scales_in_one_folder(data: Path, capsys: pytest.CaptureFixture) -> 
     assert 'b.png is of 0..255' in message
     assert 'c.png holds no value above 32, as labels do (2 of 4 files)' in message
     label, probability = (
-        run(data, '--pred-mode', mode)['results']['image/mDice']
+        score(data, '--pred-mode', mode)['results']['image/mDice']
         for mode in ('label', 'probability')
     )
     assert label == expected
@@ -151,4 +120,4 @@ def test_the_folder_of_the_truths_is_no_prediction(
         for path in (data / kind).iterdir():
             write(data / 'both' / f'{path.stem}_{kind}.png', np.array(Image.open(path)))
     options = ('--pred-suffix', '_pred', '--gt-suffix', '_gt')
-    assert run(data, *options, pred='both', gt='both')['results'] == run(data)['results']
+    assert score(data, *options, pred='both', gt='both')['results'] == score(data)['results']

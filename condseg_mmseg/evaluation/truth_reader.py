@@ -1,0 +1,111 @@
+"""Reads the true masks of a folder as a test pipeline does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmseg.datasets.transforms import LoadAnnotations
+
+from ..datasets.mask_values import highest_value, mask_scale, to_grey
+from ..datasets.transforms import BinarizeMask, ScoreAtInputSize
+from ..utils.errors import UserError
+from .prediction_folder import FolderError
+
+MASK_MODES = ('auto', 'threshold', 'nonzero')
+TRUTHS: dict[int | str, str] = {
+    1: '0 and 1',
+    255: '0 and 255',
+    'auto': 'foreground above 0',
+    'threshold': 'foreground above 127',
+    'nonzero': 'foreground above 0',
+}
+
+
+class TruthReader:
+    """Reads masks as a test pipeline of ours does.
+
+    Args:
+        mask_mode: ``'auto'`` (0/1 or 0/255, file by file), ``'threshold'`` (grey value above 127)
+            or ``'nonzero'`` (labels), as of ``BinarizeMask``.
+
+    Raises:
+        UserError: ``mask_mode`` is none of these.
+    """
+
+    def __init__(self, mask_mode: str) -> None:
+        if mask_mode not in MASK_MODES:
+            raise UserError(f'--mask-mode must be one of {MASK_MODES}, got {mask_mode!r}')
+        self.load = LoadAnnotations()
+        self.binarize = BinarizeMask(mode=mask_mode)
+        self.resize = ScoreAtInputSize()
+        self.mode = mask_mode
+
+    def _decode(self, path: str) -> dict[str, Any]:
+        results = dict(seg_map_path=path, seg_fields=[], reduce_zero_label=False, label_map=None)
+        results = self.load(results)
+        results['ori_shape'] = results['img_shape'] = results['gt_seg_map'].shape[:2]
+        return results
+
+    def __call__(self, path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Read a mask.
+
+        Args:
+            path: Image file.
+            shape: Height and width of the result. Default None: those of the file.
+
+        Returns:
+            0 and 1, (H, W).
+        """
+        results = self.binarize(self._decode(path))
+        if shape is not None:
+            results['img_shape'] = shape
+            results = self.resize(results)
+        return results['gt_seg_map']
+
+    def inspect(self, paths: Sequence[str]) -> str:
+        """Look at all masks, at their own size, before any is scored.
+
+        Args:
+            paths: Image files.
+
+        Returns:
+            What was found, in words.
+
+        Raises:
+            FolderError: The mode ``'auto'`` can make nothing of a mask, or no mask has foreground,
+                so that there is nothing to find and a wrong mode is likely.
+        """
+        kinds: Counter[str] = Counter()
+        problems, highest = [], 0
+        for path in paths:
+            mask = self._decode(path)['gt_seg_map']
+            top = highest_value(mask)
+            if self.mode == 'threshold':
+                top = int(to_grey(mask).max(initial=0))
+            highest = max(highest, top)
+            if top <= (self.binarize.threshold or 0):
+                kinds['empty'] += 1
+            elif self.mode == 'auto':
+                try:
+                    kinds[TRUTHS[mask_scale(mask, path)]] += 1
+                except ValueError as error:  # its remedy is one for configs
+                    problems.append(str(error).partition('. For labels')[0])
+            else:
+                kinds[TRUTHS[self.mode]] += 1
+        if problems:
+            raise FolderError(
+                'true masks are read as 0/1 or 0/255, which these are not; for labels, of which '
+                'all but 0 are foreground, give --mask-mode nonzero, for 0/255 masks, empty ones '
+                'with noise among them, --mask-mode threshold:',
+                problems,
+            )
+        if kinds['empty'] == len(paths):
+            hint = '; try --mask-mode auto' if self.mode == 'threshold' and highest else ''
+            raise FolderError(
+                f'all {len(paths)} true masks are empty ({TRUTHS[self.mode]}): '
+                f'their highest value is {highest}{hint}'
+            )
+        return ', '.join(f'{kind} ({n} of {len(paths)})' for kind, n in sorted(kinds.items()))

@@ -1,0 +1,186 @@
+"""The contact sheet: image, truth, prediction, contours and the maps of the SID head.
+
+A row is an image of the data set, with its Dice; columns are the image, the truth, the prediction,
+both contours over the image, and the probabilities of foreground, background and uncertainty that
+the auxiliary head sees (left out for models without it). The pictures have the size at which the
+test pipeline scores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from torch import Tensor, nn
+
+from ..evaluation.functional import confusion_counts, scores_from_counts
+from ..models import SIDHead
+from ..utils.errors import UserError
+
+MAPS = ('foreground', 'background', 'uncertainty')
+TRUTH, PREDICTED = (0, 158, 115), (230, 60, 160)  # RGB; a pair that colour-blind readers tell apart
+GAP, HEADER, MARGIN = 4, 30, 132  # pixels
+
+
+def has_sid(model: Any) -> bool:
+    """Whether the model has a neck that decouples and a head that shows its maps."""
+    return bool(
+        getattr(model, 'with_neck', False)
+        and getattr(model.neck, 'sid_outputs', False)
+        and isinstance(getattr(model, 'auxiliary_head', None), SIDHead)
+    )
+
+
+@contextlib.contextmanager
+def sid_in_eval(model: Any) -> Iterator[None]:
+    """Let the neck return fg, bg, uc in eval mode, and set it back."""
+    before = model.neck.sid_in_eval
+    model.neck.sid_in_eval = True
+    try:
+        yield
+    finally:
+        model.neck.sid_in_eval = before
+
+
+@torch.no_grad()
+def sid_maps(model: Any, data: dict, size: tuple[int, int]) -> list[np.ndarray]:
+    """Probabilities of foreground, background and uncertainty.
+
+    Args:
+        model: A model for which :func:`has_sid` holds, in eval mode.
+        data: A batch of one sample, as collated.
+        size: Height and width of the result.
+
+    Returns:
+        Three arrays (height, width) in 0..1.
+    """
+    inputs = model.data_preprocessor(data, False)['inputs']
+    with sid_in_eval(model):
+        logits = model.auxiliary_head.forward(model.extract_feat(inputs))
+    maps = [nn.functional.interpolate(x, size, mode='bilinear', align_corners=True) for x in logits]
+    return [x.sigmoid()[0, 0].cpu().numpy() for x in maps]
+
+
+def picture(inputs: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """The packed image (3, h, w), BGR, as RGB (height, width, 3)."""
+    image = inputs.permute(1, 2, 0).numpy()[..., ::-1]
+    if image.shape[:2] == size:
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def outline(
+    image: np.ndarray, tile: int, masks: Sequence[np.ndarray], colours: Sequence[tuple]
+) -> np.ndarray:
+    """Draw the contours of masks (H, W) over an image enlarged to ``tile`` pixels of width."""
+    canvas = enlarge(image, tile)
+    for mask, colour in zip(masks, colours, strict=True):
+        big = enlarge(mask.astype(np.uint8), tile, cv2.INTER_NEAREST_EXACT)
+        lines, _ = cv2.findContours(big, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, lines, -1, colour, max(1, tile // 96), cv2.LINE_AA)
+    return canvas
+
+
+def enlarge(image: np.ndarray, tile: int, interpolation: int | None = None) -> np.ndarray:
+    """Resize to ``tile`` pixels of width, keeping the aspect ratio."""
+    height, width = image.shape[:2]
+    if interpolation is None:
+        interpolation = cv2.INTER_CUBIC if tile > width else cv2.INTER_AREA
+    size = (tile, round(height * tile / width))
+    return np.ascontiguousarray(cv2.resize(image, size, interpolation=interpolation))
+
+
+def grey(mask: np.ndarray, foreground: Sequence[int], ignored: int) -> np.ndarray:
+    """Foreground white, background black, ignored pixels grey; RGB."""
+    shade = np.where(np.isin(mask, foreground), 255, np.where(mask == ignored, 128, 0))
+    return shade.astype(np.uint8)[..., None].repeat(3, 2)
+
+
+def heat(probability: np.ndarray, tile: int) -> np.ndarray:
+    """A probability map in colours, from dark (0) to bright (1); RGB."""
+    values = np.clip(enlarge(probability.astype(np.float32), tile), 0, 1)
+    return cv2.applyColorMap((255 * values).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+
+
+def write(canvas: np.ndarray, text: str, x: int, y: int, size: float = 0.42) -> int:
+    """Write text in black; returns the x after it."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(canvas, text, (x, y), font, size, (20, 20, 20), 1, cv2.LINE_AA)
+    return x + cv2.getTextSize(text, font, size, 1)[0][0]
+
+
+def draw_row(model: Any, item: dict, tile: int) -> tuple[list[np.ndarray], str, float]:
+    """Predict one sample and draw its tiles; returns them, its name and its Dice."""
+    data = pseudo_collate([item])
+    with torch.no_grad():
+        sample = model.test_step(data)[0]
+    if 'gt_sem_seg' not in sample:
+        raise UserError(f'{sample.get("img_path")} has no mask: a contact sheet shows the truth')
+    maps = (sample.gt_sem_seg, sample.pred_sem_seg)
+    truth, predicted = (labels.data.squeeze(0).cpu().numpy() for labels in maps)  # (H, W)
+    foreground = tuple(range(1, model.decode_head.num_classes))
+    ignored = model.decode_head.ignore_index
+    counts = confusion_counts(predicted, truth, foreground, ignored)
+    dice = float(scores_from_counts(counts)['dice'])
+
+    image = picture(item['inputs'], truth.shape)
+    shades = [grey(mask, foreground, ignored) for mask in (truth, predicted)]
+    masks = [np.isin(mask, foreground) for mask in (truth, predicted)]
+    tiles = [
+        enlarge(image, tile),
+        *(enlarge(shade, tile, cv2.INTER_NEAREST_EXACT) for shade in shades),
+        outline(image, tile, masks, (TRUTH, PREDICTED)),
+    ]
+    if has_sid(model):
+        tiles += [heat(x, tile) for x in sid_maps(model, data, truth.shape)]
+    return tiles, Path(sample.img_path).stem, dice
+
+
+def draw_sheet(
+    model: nn.Module, dataset: Any, indices: Sequence[int], tile: int = 144
+) -> np.ndarray:
+    """Draw the sheet.
+
+    Args:
+        model: A segmentor in eval mode.
+        dataset: Data set with masks, whose pipeline ends in ``PackSegInputs``.
+        indices: Which of its images, in this order.
+        tile: Width of a picture in pixels. Default 144.
+
+    Returns:
+        RGB, uint8.
+
+    Raises:
+        UserError: An index outside the data set, none at all, or an image without a mask.
+    """
+    wrong = [i for i in indices if not 0 <= i < len(dataset)]
+    if wrong or not len(indices):
+        raise UserError(f'indices must lie in 0..{len(dataset) - 1}, got {wrong or "none"}')
+    rows = []
+    for index in indices:
+        tiles, name, dice = draw_row(model, dataset[index], tile)
+        height = tiles[0].shape[0] + GAP
+        row = np.full((height, MARGIN + len(tiles) * (tile + GAP), 3), 255, np.uint8)
+        for column, image in enumerate(tiles):
+            x = MARGIN + column * (tile + GAP)
+            row[GAP:, x : x + tile] = image
+        write(row, name if len(name) <= 16 else f'{name[:15]}~', 6, height // 2 - 4)
+        write(row, f'Dice {dice:.3f}', 6, height // 2 + 16, 0.5)
+        rows.append(row)
+    header = np.full((HEADER, rows[0].shape[1], 3), 255, np.uint8)
+    titles = ['image', 'truth', 'prediction', '', *(f'P({name})' for name in MAPS)]
+    for column in range((rows[0].shape[1] - MARGIN) // (tile + GAP)):
+        x = MARGIN + column * (tile + GAP) + 2
+        if titles[column]:
+            write(header, titles[column], x, 20)
+            continue
+        for title, colour in (('truth', TRUTH), ('prediction', PREDICTED)):
+            cv2.rectangle(header, (x, 11), (x + 9, 20), colour, -1)
+            x = write(header, title, x + 13, 20) + 8
+    return np.concatenate([header, *rows])
