@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.version import __version__
 
-from . import configs
+from . import configs, demo, train
 
-_COMMANDS = (configs,)
+_COMMANDS = (demo, configs, train)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,23 +1,23 @@
-"""The checkpoints of a working directory of mmengine: which are whole, and which to go on from.
+"""Makes the working directory of a killed training ready to be resumed.
 
-mmengine writes them in place, and of a new best one it first removes the old. A run that is killed
-may so leave a truncated newest checkpoint, a truncated best one, or none.
+mmengine writes checkpoints in place, and removes the old best one before it writes the new. A run
+that is killed may leave a truncated newest checkpoint, a truncated best one, or no best one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from condseg_mmseg.engine.best_checkpoint import best_checkpoint, best_info, is_whole
+from ..utils.files import replaced_at_once, write_text
+from .best_checkpoint import best_checkpoint, best_info, is_whole
 
-# not the 'epoch_3-0a1b2c3d.pth' that mmengine publishes when it is asked to
-_NUMBERED = re.compile(r'(?!best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
+# not the 'epoch_3-0a1b2c3d.pth' that mmengine publishes when it is asked to, nor the hidden file
+# of a killed writer
+_NUMBERED = re.compile(r'(?!\.|best_)(?!.*-[0-9a-f]{8}\.pth$)(?:.*\D)?(\d+)\.pth')
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -30,7 +30,12 @@ def numbered(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, key=lambda item: -int(item[0][1]))]
 
 
-def load(path: Path) -> dict[str, Any]:
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a working directory holds a checkpoint, whole or truncated."""
+    return any(folder.glob('*.pth*'))
+
+
+def _load(path: Path) -> dict[str, Any]:
     """Read a checkpoint of mmengine safely, without reading its tensors."""
     return torch.load(path, map_location='cpu', weights_only=True, mmap=True)
 
@@ -38,10 +43,10 @@ def load(path: Path) -> dict[str, Any]:
 def prepare_resume(folder: Path) -> tuple[Path | None, list[str]]:
     """Put a working directory of a killed run in order, so that mmseg's ``--resume`` works.
 
-    Truncated checkpoints are moved aside. A whole best one that the checkpoint to resume from does
-    not know of is made known to it, or the next score would count as the best. Where the best one
-    was lost, mmengine would go on comparing with its score: it is forgotten, and the last epoch,
-    which had made a better one, is done again from the checkpoint before.
+    Truncated checkpoints are renamed. If the checkpoint to resume from does not know of a whole
+    best one, that is written into it, or the next score would count as the best. If the best one
+    was lost, mmengine would go on comparing with its score: that score is removed, and the last
+    epoch, which had made a better one, is trained again from the checkpoint before.
 
     Args:
         folder: Working directory of a stage.
@@ -55,7 +60,7 @@ def prepare_resume(folder: Path) -> tuple[Path | None, list[str]]:
             aside = _free(path.with_name(f'{path.name}.truncated'))
             path.rename(aside)
             moved.append(path.name)
-            told.append(f'{path} is truncated, the run was killed: moved to {aside.name}')
+            told.append(f'{path} is truncated, the run was killed: renamed to {aside.name}')
     pointer = folder / 'last_checkpoint'
     found = numbered(folder)
     if not found:
@@ -76,17 +81,14 @@ def prepare_resume(folder: Path) -> tuple[Path | None, list[str]]:
         after = known
         told.append(f'{chosen.name} did not know of the best checkpoint, which is kept')
     if after != before:
-        content = load(chosen)
+        content = _load(chosen)
         info = content['message_hub']['runtime_info']
         for key in before:
             del info[key]
         info.update(after)
-        part = chosen.with_name(f'{chosen.name}.part')
-        torch.save(content, part)
-        os.replace(part, chosen)
-    part = folder / 'last_checkpoint.part'
-    part.write_text(str(chosen))
-    os.replace(part, pointer)
+        with replaced_at_once(chosen) as temporary:
+            torch.save(content, temporary)
+    write_text(pointer, str(chosen))
     return chosen, told
 
 
@@ -98,7 +100,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         that ``save_best`` names), None where there is none.
     """
     found = [path for path in numbered(folder) if is_whole(path)]
-    content = load(found[0]) if found else {}
+    content = _load(found[0]) if found else {}
     meta, hub = content.get('meta', {}), best_info(found[0]) if found else {}
     try:
         best = best_checkpoint(folder).name
@@ -113,15 +115,6 @@ def outcome(folder: Path) -> dict[str, Any]:
         best_file=best,
         best_score=None if score is None else float(score),
     )
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _best(folder: Path) -> dict[str, Any]:
@@ -150,7 +143,7 @@ def _lost_keys(info: dict[str, Any], folder: Path) -> set[str]:
 
 
 def _free(path: Path) -> Path:
-    """The path, or with a number behind it the first that is not taken."""
+    """The path, or with a number after it, the first that is not taken."""
     number, free = 1, path
     while free.exists():
         number += 1
