@@ -53,7 +53,9 @@ def train(
     path = find_config(config)
     check_imports(cfg, path)
     if gpus is not None:
-        command = train_command(path, work_dir, resume, amp, cfg_options, gpus)
+        if launcher != 'none':
+            raise UserError(f'--gpus {gpus} and --launcher {launcher}: give one of them')
+        command = train_command(script_arguments(path, work_dir, resume, amp, cfg_options), gpus)
         status, stopped = run_logged(command, show=show)
         if status:
             what = f'was stopped by signal {stopped}' if stopped else f'ended with status {status}'
@@ -61,7 +63,7 @@ def train(
         return
     if launcher == 'pytorch' and get_device() == 'cpu':
         cfg_options = [*cfg_options, *join_cpu_processes(cfg)]
-    arguments = _arguments(path, work_dir, resume, amp, cfg_options)
+    arguments = script_arguments(path, work_dir, resume, amp, cfg_options)
     run_script('train.py', [*arguments, '--launcher', launcher])
 
 
@@ -78,43 +80,48 @@ def check_imports(cfg: Config, path: Path) -> None:
         )
 
 
-def train_command(
+def script_arguments(
     config: Path,
     work_dir: str | Path | None = None,
     resume: bool = False,
     amp: bool = False,
     cfg_options: Sequence[str] = (),
-    gpus: int | None = None,
 ) -> list[str]:
+    """Write the arguments of :func:`train` as mmseg's script and ``condseg train`` read them."""
+    return [
+        str(config),
+        *([] if work_dir is None else ['--work-dir', str(work_dir)]),
+        *(['--resume'] if resume else []),
+        *(['--amp'] if amp else []),
+        *(['--cfg-options', *cfg_options] if cfg_options else []),
+    ]
+
+
+def train_command(arguments: Sequence[str], gpus: int | None = None) -> list[str]:
     """Make the command line that trains one config as a process of its own.
 
     Args:
-        config: File.
-        work_dir: As of :func:`train`, like all that follow.
-        resume: As of :func:`train`.
-        amp: As of :func:`train`.
-        cfg_options: As of :func:`train`.
+        arguments: What :func:`script_arguments` returned.
         gpus: With a number, PyTorch's launcher starts as many processes. As
             ``tools/dist_train.sh``, it reads the variables NNODES, NODE_RANK, MASTER_ADDR and PORT.
 
     Raises:
         UserError: ``gpus`` is less than 1.
     """
-    start, launcher = [sys.executable], []
-    if gpus is not None:
-        if gpus < 1:
-            raise UserError(f'--gpus must be >= 1, got {gpus}')
-        start += ['-m', 'torch.distributed.run', f'--nproc_per_node={gpus}']
-        for option, variable, default in (
-            ('nnodes', 'NNODES', '1'),
-            ('node_rank', 'NODE_RANK', '0'),
-            ('master_addr', 'MASTER_ADDR', '127.0.0.1'),
-            ('master_port', 'PORT', '29500'),
-        ):
-            start.append(f'--{option}={os.environ.get(variable, default)}')
-        launcher = ['--launcher', 'pytorch']
-    arguments = _arguments(config, work_dir, resume, amp, cfg_options)
-    return [*start, '-m', 'condseg_mmseg', 'train', *arguments, *launcher]
+    train = ['-m', 'condseg_mmseg', 'train', *arguments]
+    if gpus is None:
+        return [sys.executable, *train]
+    if gpus < 1:
+        raise UserError(f'--gpus must be >= 1, got {gpus}')
+    launch = ['-m', 'torch.distributed.run', f'--nproc_per_node={gpus}']
+    for option, variable, default in (
+        ('nnodes', 'NNODES', '1'),
+        ('node_rank', 'NODE_RANK', '0'),
+        ('master_addr', 'MASTER_ADDR', '127.0.0.1'),
+        ('master_port', 'PORT', '29500'),
+    ):
+        launch.append(f'--{option}={os.environ.get(variable, default)}')
+    return [sys.executable, *launch, *train, '--launcher', 'pytorch']
 
 
 def join_cpu_processes(cfg: Config) -> list[str]:
@@ -138,20 +145,3 @@ def join_cpu_processes(cfg: Config) -> list[str]:
             type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=unused
         )
     return [f'model_wrapper_cfg.{key}={value}' for key, value in settings.items()]
-
-
-def _arguments(
-    config: Path,
-    work_dir: str | Path | None,
-    resume: bool,
-    amp: bool,
-    cfg_options: Sequence[str],
-) -> list[str]:
-    """Write the arguments as mmseg's script and ``condseg train`` read them."""
-    return [
-        str(config),
-        *([] if work_dir is None else ['--work-dir', str(work_dir)]),
-        *(['--resume'] if resume else []),
-        *(['--amp'] if amp else []),
-        *(['--cfg-options', *cfg_options] if cfg_options else []),
-    ]

@@ -16,7 +16,7 @@ from ..utils.lock import locked
 from ..utils.process import ProcessError, run_logged, silent, tail
 from ._stage_config import Stage, check_data_sets, check_encoders_fit, hand_over_options
 from ._two_stages_record import Record, choose_hand_over, open_record
-from .train import train_command
+from .train import script_arguments, train_command
 
 MESSAGE = '== '  # how the lines begin that are no output of a training
 
@@ -73,7 +73,7 @@ def train_two_stages(
         raise UserError(f'--work-dir: {error}') from error
     if hand_over not in ('best', 'last'):
         raise UserError(f"--hand-over must be 'best' or 'last', got {hand_over!r}")
-    train_command(stages[0].config, gpus=gpus)
+    train_command([], gpus)  # refuses a wrong number
     record, _ = open_record(folder, stages, hand_over, resume)
     check_encoders_fit(*stages)
     nodes = int(os.environ.get('NNODES', '1').partition(':')[0]) if gpus else 1
@@ -126,9 +126,9 @@ class _Run:
         self.say(*messages)
         if resumed and stage.cfg.get('load_from'):
             options.append('load_from=None')  # mmengine would resume from that instead
-        command = train_command(
-            stage.config, folder, resume=resumed is not None, cfg_options=options, gpus=self.gpus
-        )
+        again = resumed is not None
+        arguments = script_arguments(stage.config, folder, again, cfg_options=options)
+        command = train_command(arguments, self.gpus)
         source = resumed.name if resumed else None
         attempt = dict(
             command=command, start=now(), end=None, status=None, resumed_from=source,

@@ -40,17 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. argparse itself exits with 2 where the arguments are wrong.
     """
-    args = make_parser().parse_args(argv)
+    args, status = make_parser().parse_args(argv), 0
     try:
         status = args.run(args)
         sys.stdout.flush()
-        return status
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at exit, too
-        return 0
     except KeyboardInterrupt:
         print('stopped', file=sys.stderr)
         return 130
+    return status

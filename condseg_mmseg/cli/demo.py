@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     except ProcessError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        return 141  # that of a shell for a closed output, which ended the demo
     print(f'\n{summary(result)}\n\n{time.monotonic() - start:.0f} s in all')
     reached = result['scores']['val']['image/mDice']
     if args.quick or reached >= args.min_dice:

@@ -93,4 +93,6 @@ def run(args: argparse.Namespace) -> int:
     except ProcessError as error:
         print(f'error: {error}', file=sys.stderr)
         return error.status
+    except BrokenPipeError:
+        return 141  # that of a shell for a closed output, which ended the training
     return 0

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from condseg_mmseg.apis import train as module
-from condseg_mmseg.apis.train import join_cpu_processes, train, train_command
+from condseg_mmseg.apis.train import join_cpu_processes, script_arguments, train, train_command
 from condseg_mmseg.configs import find_config
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.process import ProcessError
@@ -44,16 +44,19 @@ def test_a_config_that_imports_nothing_is_refused_before_any_training(scripts, t
 def test_several_processes_are_started_as_by_the_shell_script(monkeypatch):
     for name in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT'):
         monkeypatch.delenv(name, raising=False)
-    path = find_config(NAME)
-    arguments = ['-m', 'condseg_mmseg', 'train', str(path)]
-    assert train_command(path) == [sys.executable, *arguments]
+    arguments = script_arguments(find_config(NAME), 'w', cfg_options=['a=1'])
+    line = ['-m', 'condseg_mmseg', 'train', str(find_config(NAME)), '--work-dir', 'w']
+    line += ['--cfg-options', 'a=1']
+    assert train_command(arguments) == [sys.executable, *line]
     monkeypatch.setenv('NNODES', '3')
     monkeypatch.setenv('PORT', '1234')
-    assert train_command(path, 'w', cfg_options=['a=1'], gpus=4) == [
+    assert train_command(arguments, 4) == [
         *(sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=4', '--nnodes=3'),
         *('--node_rank=0', '--master_addr=127.0.0.1', '--master_port=1234'),
-        *(*arguments, '--work-dir', 'w', '--cfg-options', 'a=1', '--launcher', 'pytorch'),
+        *(*line, '--launcher', 'pytorch'),
     ]
+    with pytest.raises(UserError, match='--gpus 4 and --launcher slurm: give one of them'):
+        train(NAME, gpus=4, launcher='slurm')
 
 
 def test_the_output_and_the_end_of_several_processes_come_back(monkeypatch):

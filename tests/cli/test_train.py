@@ -1,5 +1,8 @@
 """``condseg train``: one config or two, and the options that belong to each."""
 
+import os
+import sys
+
 import pytest
 
 from condseg_mmseg.apis import train as one
@@ -76,6 +79,16 @@ def test_a_training_that_fails_ends_with_its_status(monkeypatch, capsys):
     monkeypatch.setattr(two, 'train_two_stages', fail)
     assert main(['train', 'a', 'b']) == 143
     assert capsys.readouterr().err == 'error: stage 1 stopped by signal 15\n'
+
+
+def test_a_training_whose_output_is_closed_is_no_success(monkeypatch, tmp_path):
+    """``condseg train a b | head`` ends it."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, 'w') as closed:
+        monkeypatch.setattr(sys, 'stdout', closed)
+        monkeypatch.setattr(two, 'train_two_stages', lambda *args, show, **more: show('line'))
+        assert main(['train', 'a', 'b']) == 141
 
 
 def test_a_config_without_imports_is_one_line(tmp_path, capsys):
