@@ -36,7 +36,7 @@ endif
 	@touch $@
 
 demo: install ## Generate data, train a small ConDSeg on it, score it, draw its predictions
-	$(PYTHON) tools/demo.py $(DEMO_ARGS)
+	$(PYTHON) -m condseg_mmseg demo $(DEMO_ARGS)
 
 test: install ## Run the tests, but for the slow ones
 	$(PYTHON) -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from .utils.arguments import check_output
 from .utils.errors import UserError
+from .utils.files import replaced_at_once
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -84,3 +88,52 @@ def read_config(name_or_path: str | Path, options: Mapping[str, Any] | None = No
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path} cannot be read as a config: {reason}') from error
     return config
+
+
+def copy_configs(
+    folder: str | Path, names: Sequence[str] = (), *, force: bool = False
+) -> list[Path]:
+    """Copies shipped configs, with all that they are based on, so that the copies work.
+
+    Args:
+        folder: Where to; subfolders are those of :func:`config_dir`.
+        names: Names of the configs. Default: all, with the other files beside them.
+        force: Replace files that are there. Default False.
+
+    Returns:
+        The new files, sorted.
+
+    Raises:
+        UserError: A name is unknown, or a file is there already.
+    """
+    source = config_dir()
+    if names:
+        wanted = {base for name in names for base in _with_bases(_shipped(name))}
+    else:
+        wanted = {path for path in source.rglob('*') if path.is_file() and path.suffix != '.pyc'}
+    copies = {Path(folder) / path.relative_to(source): path for path in sorted(wanted)}
+    for target, path in copies.items():
+        check_output('--copy', target, [path], force)
+    for target, path in copies.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_at_once(target) as temporary:
+            shutil.copyfile(path, temporary)
+    return list(copies)
+
+
+def _shipped(name: str) -> Path:
+    path = find_config(name)
+    if not path.resolve().is_relative_to(config_dir()):
+        raise UserError(f'{name} is no shipped config, only those can be copied')
+    return path.resolve()
+
+
+def _with_bases(path: Path) -> set[Path]:
+    """The file, and those that its ``_base_`` names, and so on."""
+    found = {path}
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
+            bases = ast.literal_eval(node.value)
+            for base in [bases] if isinstance(bases, str) else bases:
+                found |= _with_bases((path.parent / base).resolve())
+    return found

@@ -1,5 +1,7 @@
 """What a user gets: the wheel, the configs, names and pins."""
 
+import csv
+import json
 import os
 import re
 import shutil
@@ -9,22 +11,16 @@ import sysconfig
 import tarfile
 import zipfile
 
+import mmcv
 import pytest
 import yaml
 from mmengine.config import Config
 from packaging.requirements import Requirement
 
 import condseg_mmseg
-from condseg_mmseg.cli import main
-from condseg_mmseg.configs import config_dir, list_configs
+from condseg_mmseg.configs import list_configs
 from condseg_mmseg.ops import library
 
-NAME = re.compile(
-    r'[a-z0-9-]+?(-stage1)?'  # method
-    r'(_[a-z0-9]+)+'  # encoder, preset
-    r'_\d+xb\d+-\d+(e|k)'  # GPUs x batch, schedule
-    r'_[a-z0-9-]+-\d+x\d+'  # data set, size
-)
 OURS = [
     'condseg_r50_1xb12-300e_kvasir-seg-256x256',
     'condseg_r50_official_1xb12-300e_kvasir-seg-256x256',
@@ -34,70 +30,6 @@ OURS = [
 @pytest.fixture(scope='module')
 def all_names(root):
     return [path.stem for path in list_configs(root / 'configs')]
-
-
-def test_configs_are_those_of_the_checkout(root):
-    assert config_dir(root / 'condseg_mmseg') == root / 'configs'
-
-
-def test_configs_of_a_wheel_come_first(tmp_path):
-    package = tmp_path / 'condseg_mmseg'
-    for place in (tmp_path / 'configs', package / '.mim' / 'configs'):
-        (place / '_base_').mkdir(parents=True)
-        (place / '_base_' / 'default_runtime.py').touch()
-        assert config_dir(package) == place
-
-
-def test_a_foreign_configs_folder_is_not_taken(tmp_path):
-    (tmp_path / 'configs' / '_base_').mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match='no configs in'):
-        config_dir(tmp_path / 'condseg_mmseg')
-
-
-def test_list_leaves_out_the_bases(root, capsys):
-    listed = list_configs(root / 'configs')
-    assert listed
-    assert not [path for path in listed if '_base_' in str(path.relative_to(root))]
-    assert main(['configs']) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        path.stem for path in list_configs(config_dir())
-    ]
-
-
-def test_a_list_that_is_cut_off_is_no_error(root):
-    """``condseg configs | head`` closes the pipe."""
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run(
-        [sys.executable, '-m', 'condseg_mmseg', 'configs'],
-        cwd=root, stdout=write, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    os.close(write)
-    assert (done.returncode, done.stderr) == (0, '')
-
-
-def test_config_names(all_names):
-    assert set(OURS) < set(all_names)
-    assert [name for name in all_names if not NAME.fullmatch(name)] == []
-
-
-@pytest.mark.parametrize(
-    ('name', 'good'),
-    [
-        *((name, True) for name in OURS),
-        ('condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256', True),
-        ('condseg_lite0_1xb8-20e_kvasir-seg-160x160', True),
-        ('condseg_pvt_v2_b2_1xb12-300e_isic2018-256x256', True),
-        ('condseg_1xb12-300e_kvasir-seg-256x256', False),  # no encoder
-        ('condseg_r50_b12-300e_kvasir-seg-256x256', False),  # no GPUs
-        ('condseg_r50_1xb12_kvasir-seg-256x256', False),  # no schedule
-        ('condseg_r50_1xb12-300e_256x256', False),  # no data set
-        ('condseg_r50_1xb12-300e_kvasir-seg', False),  # no size
-        ('ConDSeg_r50_1xb12-300e_kvasir-seg-256x256', False),
-    ],
-)
-def test_the_pattern_of_names(name, good):
-    assert bool(NAME.fullmatch(name)) == good
 
 
 def test_default_runtime_makes_our_types_known(root):
@@ -195,6 +127,8 @@ def test_wheel_holds_package_configs_and_tools(root, built):
     expected = {x for x in expected if not x.startswith('tools/dev/')}  # for maintainers
     expected = {f'condseg_mmseg/.mim/{name}' for name in expected}
     expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith('.py')}
+    for name in ('cli/train.py', 'apis/demo.py', '.mim/tools/train.py', '.mim/tools/_package.py'):
+        assert f'condseg_mmseg/{name}' in expected
     assert names == expected | {'condseg_mmseg/ops/_outlook.so'}
     unconditional = re.findall(r'^Requires-Dist: ([a-z]+)[^;\n]*$', metadata.decode(), re.MULTILINE)
     assert sorted(unconditional) == ['numpy', 'torch']
@@ -213,23 +147,56 @@ def test_sdist_holds_the_checkout(root, built):
     assert not [name for name in names if '__pycache__' in name or name.endswith(('.pyc', '.so'))]
 
 
+@pytest.fixture(scope='module')
+def condseg(built, tmp_path_factory):
+    """Runs the command of the installed wheel in a folder."""
+    site = tmp_path_factory.mktemp('site')
+    pip = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--no-index', '--target', site]
+    subprocess.run([*pip, built[0]], check=True, capture_output=True)
+
+    def run(folder, *args):
+        # an editable installation must not come first
+        env = dict(os.environ, PYTHONPATH=str(site))
+        command = [site / 'bin' / 'condseg', *args]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    run.site = site
+    return run
+
+
 @pytest.mark.slow
-def test_configs_are_found_in_an_installed_wheel(built, tmp_path):
-    with zipfile.ZipFile(built[0]) as wheel:
-        wheel.extractall(tmp_path / 'site')
-    code = (
-        # the current directory and an editable installation must not get in front
-        f'import sys; sys.path.insert(0, {str(tmp_path / "site")!r}); '
-        'from condseg_mmseg.configs import config_dir; print(config_dir())'
-    )
-    result = subprocess.run(
-        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    configs = tmp_path / 'site' / 'condseg_mmseg' / '.mim' / 'configs'
-    assert result.stdout == f'{configs}\n'
+def test_configs_are_found_in_an_installed_wheel(condseg, tmp_path):
+    configs = condseg.site / 'condseg_mmseg' / '.mim' / 'configs'
+    assert condseg(tmp_path, 'configs', '--dir') == f'{configs}\n'
+    assert set(OURS) < set(condseg(tmp_path, 'configs').splitlines())
     cfg = Config.fromfile(configs / 'condseg' / f'{OURS[0]}.py', import_custom_modules=False)
     assert cfg.custom_imports.imports == ['condseg_mmseg']
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_an_installed_wheel(condseg, tmp_path):
+    earlier = tmp_path / 'work_dirs' / 'demo' / 'train'
+    earlier.mkdir(parents=True)
+    for name in ('two_stages.json', 'earlier'):
+        (earlier / name).touch()
+    out = condseg(tmp_path, 'demo', '--quick')
+    assert 'best brightness threshold, mDice' in out
+    assert [path.name for path in tmp_path.iterdir()] == ['work_dirs']
+    assert not (earlier / 'earlier').exists()  # it is trained anew
+    assert f'training:       {earlier / "two_stages.json"}\n' in out
+    work = earlier.parent
+    scores = json.loads((work / 'scores.json').read_text())['scores']
+    for split in ('val', 'test'):
+        sheet = work / f'contact_sheet_{split}.png'
+        assert f'{sheet}\n' in out
+        assert mmcv.imread(sheet).shape[0] == 30 + 4 * 148
+        with (work / f'test_{split}' / 'images.csv').open() as file:
+            rows = list(csv.DictReader(file))
+        assert {row['img_path'].split('/')[-1].split('_')[0] for row in rows} == {split}
+        mean = sum(float(row['dice']) for row in rows) / len(rows)
+        assert scores[split]['image/mDice'] == pytest.approx(mean, abs=1e-3)
 
 
 def _run_op(site, tmp_path):

@@ -3,7 +3,8 @@
 #     tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each. PYTHON picks the interpreter.
 # GPUs only: mmengine's launcher calls torch.cuda even without CUDA, and hands DDP a device id,
-# which torch refuses for a model on the CPU. On a CPU use tools/train.py.
+# which torch refuses for a model on the CPU. `condseg train CONFIG --gpus N` starts N processes on
+# either.
 set -euo pipefail
 
 if [[ $# -lt 2 ]]; then

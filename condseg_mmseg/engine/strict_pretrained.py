@@ -17,7 +17,7 @@ from .strict_load import compare
 
 _HOW_TO_START = """\
 Stage 2 starts from the encoder that stage 1 trained. To train both stages:
-  python tools/train_two_stages.py STAGE1_CONFIG STAGE2_CONFIG
+  condseg train STAGE1_CONFIG STAGE2_CONFIG
 Where stage 1 is trained already, name its checkpoint or working directory:
   --cfg-options model.backbone.init_cfg.checkpoint=FILE
 To start without stage 1, from random weights or from a file of ImageNet weights:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from mmseg.datasets.transforms import LoadAnnotations
 
-from ..datasets.mask_values import highest_value, mask_scale, to_grey
 from ..datasets.transforms import BinarizeMask, ScoreAtInputSize
 from ..utils.errors import UserError
+from ..utils.mask_values import highest_value, mask_scale, to_grey
 from .prediction_folder import FolderError
 
 MASK_MODES = ('auto', 'threshold', 'nonzero')

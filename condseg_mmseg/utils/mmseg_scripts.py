@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
-import importlib.util
 import runpy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import mmseg
 
-def mmseg_dir() -> Path:
-    """Directory of the installed package, without importing it."""
-    spec = importlib.util.find_spec('mmseg')
-    if spec is None or spec.origin is None:
-        raise SystemExit(
-            'MMSegmentation is not installed in this Python '
-            f'({sys.executable}); run `make install`, or pip install "condseg-mmseg[onedl]"'
-        )
-    return Path(spec.origin).resolve().parent
+from .errors import UserError
+
+_MMSEG = Path(mmseg.__file__).resolve().parent
 
 
-def tools_dirs(package: Path) -> list[Path]:
-    """Where mmseg's scripts may lie: in its wheel, or in its checkout (editable installation)."""
+FUSE_FLAG = '--fuse-conv-bn'
+FUSE_OPTION = 'default_hooks.fuse.type=FuseConvBNHook'
+
+
+def tools_dirs(package: Path = _MMSEG) -> list[Path]:
+    """Where mmseg's scripts may lie: in its wheel, or in its checkout (editable installation).
+
+    Args:
+        package: Folder of the package. Default: the installed one.
+    """
     places = [package / '.mim' / 'tools']
     if (package.parent / 'configs' / '_base_').is_dir():  # not any ``tools`` in site-packages
         places.append(package.parent / 'tools')
     return places
 
 
-def find_script(name: str, package: Path | None = None) -> Path:
-    """Path of a script, given relative to mmseg's ``tools``, e.g. 'analysis_tools/get_flops.py'."""
-    places = tools_dirs(mmseg_dir() if package is None else package)
+def find_script(name: str, package: Path = _MMSEG) -> Path:
+    """Path of a script of mmseg.
+
+    Args:
+        name: Relative to mmseg's ``tools``, such as ``'analysis_tools/get_flops.py'``.
+        package: Folder of the package. Default: the installed one.
+
+    Raises:
+        UserError: It has no such script.
+    """
+    places = tools_dirs(package)
     for place in places:
         if (place / name).is_file():
             return place / name
-    raise SystemExit(
+    raise UserError(
         f'the installed MMSegmentation has no tools/{name} (looked in '
         f'{", ".join(map(str, places))}); install it from a wheel, or from an up-to-date checkout'
     )
 
 
-def run_script(name: str) -> None:
-    """Runs a script of mmseg as if it had been called itself, with this process's arguments."""
-    runpy.run_path(str(find_script(name)), run_name='__main__')
+def run_script(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run a script of mmseg in this process, as if it had been called itself.
+
+    Args:
+        name: As of :func:`find_script`.
+        arguments: Its arguments. Default None: those of this process.
+    """
+    script = str(find_script(name))
+    sys.argv[:] = [script, *(sys.argv[1:] if arguments is None else arguments)]
+    runpy.run_path(script, run_name='__main__')
+
+
+def translate_fuse(arguments: Sequence[str]) -> list[str]:
+    """Replace ``--fuse-conv-bn``, which mmseg's ``test.py`` does not know, by its option.
+
+    Args:
+        arguments: Those of the command line. mmengine merges several ``--cfg-options``.
+    """
+    if FUSE_FLAG not in arguments:
+        return list(arguments)
+    return [arg for arg in arguments if arg != FUSE_FLAG] + ['--cfg-options', FUSE_OPTION]

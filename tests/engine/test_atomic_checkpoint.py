@@ -226,6 +226,13 @@ def test_only_damaged_checkpoints_stop_and_none_starts_anew(tmp_path):
     assert newest_whole(tmp_path / 'none') == (None, [])
 
 
+def test_the_newest_is_found_by_number_not_by_name(tmp_path):
+    others = ('best_score_epoch_11.pth', 'epoch_10-00000000.pth', '.epoch_9.tmp_12.pth')
+    for name in ('epoch_9.pth', 'epoch_10.pth', *others):
+        (tmp_path / name).touch()
+    assert [p.name for p in numbered_checkpoints(tmp_path)] == ['epoch_10.pth', 'epoch_9.pth']
+
+
 def test_the_intervals_are_those_of_mmengine(tmp_path):
     """Same files as mmengine's hook leaves, for intervals of saving and validating."""
     for i, (interval, val_interval, begin) in enumerate(

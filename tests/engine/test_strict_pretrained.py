@@ -250,7 +250,7 @@ def test_of_a_working_directory_the_best_is_taken(save, trained, tmp_path):
 
 def test_a_checkpoint_that_is_not_there_says_how_to_make_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r'train_two_stages\.py STAGE1_CONFIG') as error:
+    with pytest.raises(FileNotFoundError, match='condseg train STAGE1_CONFIG') as error:
         encoder(from_file('work_dirs/stage1')).init_weights()
     assert 'work_dirs/stage1 does not exist' in str(error.value)
     assert str(tmp_path) in str(error.value)

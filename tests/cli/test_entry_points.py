@@ -1,23 +1,20 @@
-"""tools/train.py and its neighbours run mmseg's own scripts."""
+"""The scripts in tools/ run mmseg's own ones, or the command ``condseg``."""
 
-import argparse
 import csv
 import os
-import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import mmcv
-import mmseg
 import pytest
 import torch
-from mmengine.config import Config, DictAction
+from helpers import ROOT
+from mmengine.config import Config
 from mmseg.registry import MODELS
 
-import condseg_mmseg  # noqa: F401
+from condseg_mmseg.utils.mmseg_scripts import find_script
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+TOOLS = ROOT / 'tools'
 
 
 def _run(*command, cwd, **env):
@@ -31,11 +28,6 @@ def _run(*command, cwd, **env):
     )
 
 
-@pytest.fixture(scope='module')
-def helper():
-    return runpy.run_path(str(TOOLS.parent / 'condseg_mmseg' / 'utils' / 'mmseg_scripts.py'))
-
-
 @pytest.mark.parametrize(
     ('name', 'description', 'option'),
     [
@@ -45,12 +37,12 @@ def helper():
         ),
     ],
 )
-def test_help_is_that_of_mmseg(tmp_path, helper, name, description, option):
+def test_help_is_that_of_mmseg(tmp_path, name, description, option):
     ours = _run(sys.executable, TOOLS / name, '--help', cwd=tmp_path)
     assert ours.returncode == 0, ours.stderr
     assert description in ours.stdout
     assert option in ours.stdout
-    theirs = _run(sys.executable, helper['find_script'](name), '--help', cwd=tmp_path)
+    theirs = _run(sys.executable, find_script(name), '--help', cwd=tmp_path)
     assert ours.stdout.startswith(theirs.stdout)
     added = ours.stdout.removeprefix(theirs.stdout)
     assert ('--fuse-conv-bn' in added) == (name == 'test.py')
@@ -63,36 +55,23 @@ def test_exit_code_is_passed_on(tmp_path):
     assert 'the following arguments are required: config' in result.stderr
 
 
-OPTION = 'default_hooks.fuse.type=FuseConvBNHook'
-
-
 @pytest.mark.parametrize(
-    ('given', 'passed'),
-    [
-        (['c.py', 'a.pth', '--tta'], ['c.py', 'a.pth', '--tta']),
-        (
-            ['--fuse-conv-bn', 'c.py', 'a.pth'],
-            ['c.py', 'a.pth', '--cfg-options', OPTION],
-        ),
-        (
-            ['c.py', '--cfg-options', 'a=1', 'b=2', '--fuse-conv-bn', '--tta', 'a.pth'],
-            ['c.py', '--cfg-options', 'a=1', 'b=2', '--tta', 'a.pth', '--cfg-options', OPTION],
-        ),
-    ],
+    ('name', 'command'), [('demo.py', 'demo'), ('train_two_stages.py', 'train')]
 )
-def test_fuse_conv_bn_becomes_an_option(given, passed):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(TOOLS)
-        translate = runpy.run_path(str(TOOLS / 'test.py'))['translate']
-    before = list(given)
-    assert translate(given) == passed
-    assert given == before
-    # mmengine adds up options that are given in two places
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    options = parser.parse_known_args(passed)[0].cfg_options or {}
-    assert ('default_hooks.fuse.type' in options) == ('--fuse-conv-bn' in given)
-    assert (options.get('a'), options.get('b')) == ((1, 2) if 'a=1' in given else (None, None))
+def test_older_paths_are_the_command(tmp_path, name, command):
+    result = _run(sys.executable, TOOLS / name, '--help', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f'condseg {command} [-h]' in result.stdout
+
+
+@pytest.mark.parametrize('name', ['train.py', 'test.py', 'demo.py', 'mmseg_tool.py'])
+def test_without_the_package_one_line_says_what_to_run(tmp_path, name):
+    result = _run(sys.executable, '-S', TOOLS / name, cwd=tmp_path, PYTHONPATH='')
+    assert result.returncode == 1
+    assert result.stderr == (
+        f'condseg_mmseg is not installed in this Python ({sys.executable}); run `make install`, or '
+        'pip install "condseg-mmseg[onedl]"\n'
+    )
 
 
 @pytest.mark.slow
@@ -158,43 +137,6 @@ def test_config_is_looked_for_in_the_working_directory(tmp_path):
     result = _run(sys.executable, TOOLS / 'train.py', 'here.py', cwd=tmp_path)
     assert result.returncode == 1
     assert 'NoSuchRunner' in result.stderr
-
-
-@pytest.mark.parametrize(
-    'name',
-    [
-        'train.py',
-        'test.py',
-        'analysis_tools/get_flops.py',
-        'analysis_tools/browse_dataset.py',
-        'analysis_tools/analyze_logs.py',
-        'misc/print_config.py',
-    ],
-)
-def test_scripts_are_found_in_the_installed_mmseg(helper, name):
-    path = helper['find_script'](name)
-    assert path.is_file()
-    assert Path(mmseg.__file__).resolve().parent.parent in path.parents
-
-
-def test_wheel_before_checkout(helper, tmp_path):
-    package = tmp_path / 'mmseg'
-    (package / '.mim' / 'tools').mkdir(parents=True)
-    (tmp_path / 'tools').mkdir()
-    (tmp_path / 'tools' / 'train.py').touch()
-    with pytest.raises(SystemExit, match=r'has no tools/train\.py'):  # not mmseg's checkout
-        helper['find_script']('train.py', package)
-    (tmp_path / 'configs' / '_base_').mkdir(parents=True)
-    assert helper['find_script']('train.py', package) == tmp_path / 'tools' / 'train.py'
-    (package / '.mim' / 'tools' / 'train.py').touch()
-    assert helper['find_script']('train.py', package) == package / '.mim' / 'tools' / 'train.py'
-
-
-def test_without_mmseg(tmp_path):
-    result = _run(sys.executable, '-S', TOOLS / 'train.py', cwd=tmp_path, PYTHONPATH='')
-    assert result.returncode == 1
-    assert result.stderr.startswith('MMSegmentation is not installed in this Python')
-    assert 'Traceback' not in result.stderr
 
 
 @pytest.mark.slow

@@ -3,22 +3,24 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 import torch
-from helpers import ROOT, load_script
+from helpers import ROOT
 
-sys.path.insert(0, str(ROOT / 'tools'))
+from condseg_mmseg.apis._stage_config import Stage
+from condseg_mmseg.apis.train_two_stages import how_to_go_on, train_two_stages
+from condseg_mmseg.cli import main
+from condseg_mmseg.configs import find_config
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.files import sha256
 
-from _two_stages.checkpoints import sha256
-
-SCRIPT = ROOT / 'tools' / 'train_two_stages.py'
-DEMO = ROOT / 'configs' / 'condseg'
-STAGE1 = DEMO / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'
-STAGE2 = DEMO / 'condseg_r18_1xb8-4e_demo-96x96.py'
+STAGE1 = find_config('condseg-stage1_r18_1xb8-3e_demo-96x96')
+STAGE2 = find_config('condseg_r18_1xb8-4e_demo-96x96')
 
 CONFIG = """
 _base_ = {base!r}
@@ -47,8 +49,9 @@ class WaitingHook(Hook):
 
     def before_train(self, runner):
         start = self.folder / f'{self.stage}_start.pth'
-        if runner.iter == 0:
-            torch.save(runner.model.backbone.state_dict(), start)
+        if runner.iter == 0 and runner.rank == 0:
+            model = getattr(runner.model, 'module', runner.model)
+            torch.save(model.backbone.state_dict(), start)
 
     def before_train_epoch(self, runner):
         order = self.folder / f'{self.stage}_wait_at'
@@ -79,12 +82,12 @@ class Bench:
         self.args = ['stage1.py', 'stage2.py', '--work-dir', str(self.work)]
 
     def start(self, *more):
-        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(self.folder))
+        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=f'{self.folder}:{ROOT}')
         with (self.folder / 'output').open('w') as file:  # a pipe would fill up
+            command = [sys.executable, '-m', 'condseg_mmseg', 'train', *self.args, *more]
             return subprocess.Popen(
-                [sys.executable, str(SCRIPT), *self.args, *more], cwd=self.folder, env=env,
-                stdout=file, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                command, cwd=self.folder, env=env, stdout=file, stderr=subprocess.STDOUT
+            )
 
     def output(self):
         return (self.folder / 'output').read_text()
@@ -107,11 +110,6 @@ class Bench:
 
     def record(self):
         return json.loads((self.work / 'two_stages.json').read_text())
-
-
-@pytest.fixture
-def tool():
-    return load_script('tools/train_two_stages.py')
 
 
 def _wait(condition, seconds):
@@ -138,89 +136,42 @@ def bench(tmp_path, data):
     return Bench(tmp_path)
 
 
-def _entry(tool, stage, **more):
-    stage = tool.Stage(int(stage[-1]), *more.pop('source'))
-    return dict(settings=stage.settings, complete=False, attempts=[dict(status=1)], **more)
+def test_advice_names_resume_only_where_it_keeps_something(tmp_path):
+    one, two = Stage(1, STAGE1), Stage(2, STAGE2)
+    assert '--resume' not in how_to_go_on(one, tmp_path)
+    assert '--resume keeps stage 1' in how_to_go_on(two, tmp_path)
+    (tmp_path / 'epoch_1.pth').touch()
+    for stage in (one, two):
+        assert how_to_go_on(stage, tmp_path) == '--resume continues from the last checkpoint'
 
 
 @pytest.fixture
-def failed(bench, tool, monkeypatch):
-    """A working directory with the record of a run that failed at once."""
+def here(bench, monkeypatch):
+    """The bench, with this process in its folder."""
     monkeypatch.chdir(bench.folder)
     monkeypatch.syspath_prepend(str(bench.folder))
-    bench.work.mkdir()
-    record = tool.Record.new(bench.work, directory='/elsewhere', hand_over='last')
-    for number in (1, 2):
-        source = (bench.folder / f'stage{number}.py', ['randomness.seed=7'])
-        record['stages'][f'stage{number}'] = _entry(tool, f'stage{number}', source=source)
-    (bench.work / 'stage1').mkdir()
-    record.save()
     return bench
 
 
-def _open(tool, bench, *more):
-    args = tool.parse_args([*bench.args, *more])
-    stages = [tool.Stage(1, args.stage1_config), tool.Stage(2, args.stage2_config)]
-    return tool.open_record(args, stages)
-
-
-def test_a_run_without_any_checkpoint_may_start_anew(failed, tool):
-    before = failed.record()
-    record, told = _open(tool, failed)
-    assert told == [f'{failed.work} holds a run without any checkpoint: it starts anew']
-    assert (record['directory'], record['hand_over']) == (str(failed.folder), 'best')
-    for entry in record['stages'].values():
-        assert entry['attempts'] == [dict(status=1)]
-        assert entry['settings']['randomness'].get('seed') != 7
-    assert failed.record() == before  # nothing is written yet
-
-
-@pytest.mark.parametrize('what', ['stage1/epoch_1.pth', 'stage2/epoch_1.pth.truncated', None])
-def test_a_run_with_something_to_keep_is_not_started_anew(failed, tool, what):
-    if what:
-        (failed.work / what).parent.mkdir(exist_ok=True)
-        (failed.work / what).touch()
-    else:
-        record = failed.record()
-        record['stages']['stage1']['complete'] = True
-        (failed.work / 'two_stages.json').write_text(json.dumps(record))
-    with pytest.raises(tool.UserError, match='continue it with --resume'):
-        _open(tool, failed)
-
-
-def test_advice_names_resume_only_where_it_keeps_something(tool, tmp_path):
-    one, two = tool.Stage(1, STAGE1), tool.Stage(2, STAGE2)
-    assert '--resume' not in tool.how_to_go_on(one, tmp_path)
-    assert '--resume keeps stage 1' in tool.how_to_go_on(two, tmp_path)
-    (tmp_path / 'epoch_1.pth').touch()
-    for stage in (one, two):
-        assert tool.how_to_go_on(stage, tmp_path) == '--resume continues from the last checkpoint'
-
-
 @pytest.mark.parametrize('inside', ['', '/below'])
-def test_a_work_dir_that_is_a_file_is_named(bench, tool, monkeypatch, capsys, inside):
-    monkeypatch.chdir(bench.folder)
-    monkeypatch.syspath_prepend(str(bench.folder))
-    (bench.folder / 'file').write_text('mine')
-    assert tool.main(['stage1.py', 'stage2.py', '--work-dir', f'file{inside}']) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f'error: --work-dir {bench.folder}/file{inside} ')
-    assert (bench.folder / 'file').read_text() == 'mine'
+def test_a_work_dir_that_is_a_file_is_named(here, inside):
+    (here.folder / 'file').write_text('mine')
+    with pytest.raises(UserError, match=f'^--work-dir {here.folder}/file{inside} '):
+        train_two_stages('stage1.py', 'stage2.py', work_dir=f'file{inside}')
+    assert (here.folder / 'file').read_text() == 'mine'
 
 
-def test_data_of_both_stages_is_examined_before_anything_starts(bench, tool, monkeypatch, capsys):
-    monkeypatch.chdir(bench.folder)
-    monkeypatch.syspath_prepend(str(bench.folder))
-    bad = ['--stage2-options', 'val_dataloader.dataset.ann_file=absent.txt']
-    assert tool.main([*bench.args, *bad]) == 2
-    error = capsys.readouterr().err
-    assert 'error: stage 2, stage2.py: val_dataloader.dataset does not build: ' in error
-    assert 'no such list: data/absent.txt' in error
-    assert not bench.work.exists()
+def test_data_of_both_stages_is_examined_before_anything_starts(here):
+    bad = ['val_dataloader.dataset.ann_file=absent.txt']
+    with pytest.raises(UserError, match=r'^stage 2, stage2\.py: val_dataloader\.dataset does') as e:
+        train_two_stages('stage1.py', 'stage2.py', work_dir='work', stage2_options=bad)
+    assert 'no such list: data/absent.txt' in str(e.value)
+    assert not here.work.exists()
 
 
 @pytest.mark.slow
-def test_killed_in_both_stages_and_continued(bench, tool, monkeypatch, capsys):
+def test_killed_in_both_stages_and_continued(here, monkeypatch, capsys):
+    bench = here
     # stage 1 is killed after two epochs, and the newest checkpoint is cut off
     status, _ = bench.kill('stage1', 2, signal.SIGKILL)
     assert status == -signal.SIGKILL
@@ -231,15 +182,17 @@ def test_killed_in_both_stages_and_continued(bench, tool, monkeypatch, capsys):
     attempt = bench.record()['stages']['stage1']['attempts'][0]
     assert (attempt['end'], attempt['status'], attempt['resumed_from']) == (None, None, None)
 
-    # it goes on, and stage 2 is killed after one epoch
+    # it goes on, also where an earlier version began, and stage 2 is killed after one epoch
+    record = bench.record()
+    record['tool'] = 'tools/train_two_stages.py'
+    (bench.work / 'two_stages.json').write_text(json.dumps(record))
     status, out = bench.kill('stage2', 1, signal.SIGKILL, '--resume')
-    assert 'epoch_2.pth is truncated' in out
+    assert 'epoch_2.pth is not used: it is truncated or damaged' in out
     assert 'stage 1: from epoch_1.pth' in out
     record = bench.record()['stages']
     assert record['stage1']['complete']
     assert (record['stage1']['epochs'], record['stage1']['iterations']) == (3, 6)
     assert record['stage1']['attempts'][1]['resumed_from'] == 'epoch_1.pth'
-    assert (stage1 / 'epoch_2.pth.truncated').is_file()
     assert not record['stage2']['complete']
 
     # what stage 2 began with is what stage 1 handed over, statistics of BatchNorm included
@@ -273,20 +226,18 @@ def test_killed_in_both_stages_and_continued(bench, tool, monkeypatch, capsys):
     assert 'resumed epoch: 1, iter: 2' in (bench.work / 'stage2.log').read_text()
 
     # what is complete is left alone, and not mixed with another run
-    monkeypatch.chdir(bench.folder)
-    monkeypatch.syspath_prepend(str(bench.folder))
-    assert tool.main([*bench.args, '--resume']) == 0
-    assert 'stage2: 2 epochs, best image/mIoU' in capsys.readouterr().out
-    assert tool.main(bench.args) == 2
+    command = ['train', *bench.args]
+    assert main([*command, '--resume']) == 0
+    assert '== stage2: 2 epochs, best image/mIoU' in capsys.readouterr().out
+    assert main(command) == 2
     assert 'continue it with --resume' in capsys.readouterr().err
-    other = ['--stage2-options', 'randomness.seed=5']
-    assert tool.main([*bench.args, *other, '--resume']) == 2
+    assert main([*command, '--cfg-options', 'randomness.seed=5', '--resume']) == 2
     assert 'randomness.seed: 0 when it was started, 5 now' in capsys.readouterr().err
-    assert tool.main([*bench.args, '--hand-over', 'last', '--resume']) == 2
+    assert main([*command, '--hand-over', 'last', '--resume']) == 2
     assert 'was started with --hand-over best' in capsys.readouterr().err
     monkeypatch.chdir(bench.folder.parent)
-    args = [str(bench.folder / a) if a.endswith('.py') else a for a in bench.args]
-    assert tool.main([*args, '--resume']) == 2
+    command = [str(bench.folder / a) if a.endswith('.py') else a for a in command]
+    assert main([*command, '--resume']) == 2
     assert f'was started in {bench.folder}' in capsys.readouterr().err
 
 
@@ -296,7 +247,7 @@ def test_stopped_before_the_first_checkpoint_then_failing(bench):
     assert status == 128 + signal.SIGTERM
     assert 'it has no checkpoint yet: the same command starts it anew' in out
     attempt = bench.record()['stages']['stage1']['attempts'][0]
-    assert attempt['status'] == -signal.SIGTERM
+    assert attempt['status'] == 128 + signal.SIGTERM
     assert attempt['end'] >= attempt['start']
     # nothing is saved yet, so that its config may still change; stage 2 then has a mistake
     one = ['--stage1-options', 'train_cfg.max_epochs=1', 'default_hooks.checkpoint.save_best=None']
@@ -308,12 +259,29 @@ def test_stopped_before_the_first_checkpoint_then_failing(bench):
     assert 'Its last checkpoint is handed over' in out
     assert 'error: stage 2 ended with status 1' in out
     assert 'NoSuchMetric' in out[out.index('error: stage 2') :]
-    # mended, it is not stage 1 that pays
+    # after the correction stage 1 is not trained again
     status, out = bench.run('--resume', *one)
     assert status == 0, out
     record = bench.record()['stages']
     tried = [[attempt['status'] for attempt in record[s]['attempts']] for s in record]
-    assert tried == [[-signal.SIGTERM, 0], [1, 0]]
+    assert tried == [[128 + signal.SIGTERM, 0], [1, 0]]
     assert record['stage1']['epochs'] == 1
     handed = record['stage2']['handed_over']
     assert (handed['file'], handed['which']) == ('stage1/epoch_1.pth', 'last')
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_images(bench, monkeypatch):
+    """On this machine's CPU or GPUs: eight images in batches of two make two steps an epoch."""
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        monkeypatch.setenv('PORT', str(server.getsockname()[1]))
+    half = ['--cfg-options', 'train_dataloader.batch_size=2', 'train_cfg.max_epochs=1']
+    status, out = bench.run('--gpus', '2', *half)
+    assert status == 0, out
+    record = bench.record()['stages']
+    assert [entry['iterations'] for entry in record.values()] == [2, 2]
+    for name, entry in record.items():
+        command = entry['attempts'][0]['command']
+        assert command[1:4] == ['-m', 'torch.distributed.run', '--nproc_per_node=2']
+        assert command[-2:] == ['--launcher', 'pytorch']
+        assert 'Distributed training: True' in (bench.work / f'{name}.log').read_text()

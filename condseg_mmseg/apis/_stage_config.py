@@ -6,8 +6,8 @@ import contextlib
 import copy
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,22 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
-from condseg_mmseg.engine import no_full_batch
-from condseg_mmseg.utils.cfg_options import path_option, read_options
-
-from . import UserError
+from ..configs import find_config, read_config
+from ..engine import no_full_batch
+from ..utils.cfg_options import path_option, read_options
+from ..utils.errors import UserError
+from ..utils.text import first_ten
+from .train import check_imports
 
 INIT = 'model.backbone.init_cfg'
 EMPTY = 'is empty: look at its data_root, ann_file and data_prefix'
-# set by the tool itself; of stage 2, what the hand-over sets
+# set by the command itself; of stage 2, also by the hand-over
 _RESERVED = ('work_dir', 'resume', 'launcher')
 _RESERVED_2 = (
     *_RESERVED,
     'load_from',
     INIT,
-    f'{INIT}.type',
-    f'{INIT}.checkpoint',
-    f'{INIT}.prefix',
+    *(f'{INIT}.{k}' for k in 'type checkpoint prefix'.split()),
 )
 
 
@@ -40,23 +40,20 @@ class Stage:
 
     Args:
         number: 1 or 2.
-        config: File of its config, as the user gave it.
+        given: File, or name of a shipped config.
         options: ``KEY=VALUE`` texts that change it.
+
+    Raises:
+        UserError: The config cannot be read.
     """
 
     number: int
-    config: Path
-    options: list[str] = field(default_factory=list)
+    given: str | Path
+    options: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        try:
-            self.cfg = Config.fromfile(str(self.config))
-            self.cfg.merge_from_dict(read_options(self.options))
-        # a config is a program, and may fail in any way
-        except Exception as error:
-            raise UserError(
-                f'{self.config}: cannot be read: {type(error).__name__}: {error}'
-            ) from error
+        self.config = find_config(self.given)
+        self.cfg = read_config(self.config, read_options(list(self.options)))
 
     @property
     def name(self) -> str:
@@ -64,7 +61,7 @@ class Stage:
         return f'stage{self.number}'
 
     @property
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """The whole config as JSON knows it, to be compared with a later one."""
         return json.loads(json.dumps(self.cfg.to_dict(), default=str, sort_keys=True))
 
@@ -77,7 +74,7 @@ class Stage:
         for option in self.options:
             key = option.partition('=')[0]
             if key in (_RESERVED if self.number == 1 else _RESERVED_2):
-                raise UserError(f'--{self.name}-options {option}: this tool sets {key}')
+                raise UserError(f'--{self.name}-options {option}: this command sets {key}')
         if not isinstance(self.cfg.get('model', {}).get('backbone'), dict):
             raise UserError(f'{self.config}: has no model.backbone, the encoder to hand over')
         self._check_order()
@@ -92,12 +89,7 @@ class Stage:
                 f'{self.config}: load_from={self.cfg.load_from} would write over the encoder of '
                 'stage 1: set it to None'
             )
-        imports = (self.cfg.get('custom_imports') or {}).get('imports')
-        if self.number == 2 and not imports:
-            raise UserError(
-                f'{self.config}: mmseg will not know what loads the encoder, StrictPretrained: '
-                "add custom_imports = dict(imports=['condseg_mmseg'], allow_failed_imports=False)"
-            )
+        check_imports(self.cfg, self.config)
 
     def _check_order(self) -> None:
         """Refuse the config of the other stage, where it can be told."""
@@ -128,8 +120,8 @@ def hand_over_options(stage2: Stage, checkpoint: Path, root: Path) -> list[str]:
     """Make the options that start the encoder of stage 2 from a checkpoint of stage 1.
 
     ``--cfg-options`` merges dicts. An ``init_cfg`` of type ``StrictPretrained`` keeps its other
-    arguments, as ``buffers=False`` of the preset ``official``; one of another type goes, or its
-    arguments would be left over.
+    arguments, as ``buffers=False`` of the preset ``official``. One of another type is deleted, or
+    its arguments would be left over.
 
     Args:
         stage2: Stage 2.
@@ -175,7 +167,7 @@ def check_encoders_fit(stage1: Stage, stage2: Stage) -> None:
     if wrong:
         raise UserError(
             f'the encoder of {stage1.config} does not fit that of {stage2.config}; '
-            f'{len(wrong)} weights differ:\n  ' + '\n  '.join(wrong[:10])
+            f'{len(wrong)} weights differ:{first_ten(wrong, lines=True)}'
         )
 
 
@@ -215,7 +207,7 @@ def check_data_sets(stage: Stage, processes: int = 1) -> None:
                 raise UserError(f'{where}: {no_full_batch(size, batch, processes)}')
 
 
-def differences(then: dict, now: dict) -> list[str]:
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """List where two settings differ, one line each: dotted key, old and new value."""
     then, now = _flat(then), _flat(now)
     return [

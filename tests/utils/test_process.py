@@ -1,4 +1,4 @@
-"""The process of a training, its lock, and the record of both."""
+"""A command that ends with us: its output, its signals, the lock that it inherits."""
 
 import os
 import signal
@@ -7,13 +7,10 @@ import sys
 import time
 
 import pytest
-from helpers import ROOT
 
-sys.path.insert(0, str(ROOT / 'tools'))
-
-from _two_stages import UserError
-from _two_stages.process import locked, run_logged
-from _two_stages.record import Record
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.lock import locked
+from condseg_mmseg.utils.process import ProcessError, run_logged, tail
 
 SLEEPER = """
 import signal, sys, time
@@ -25,12 +22,12 @@ except KeyboardInterrupt:
     sys.exit(7)
 """
 PARENT = f"""
-import os, sys
-sys.path.insert(0, {str(ROOT / 'tools')!r})
+import sys
 from pathlib import Path
-from _two_stages.process import locked, run_logged
-with locked(Path('.')) as lock:
-    print(run_logged([sys.executable, '-c', {SLEEPER!r}], Path('log'), lock, os.environ))
+from condseg_mmseg.utils.lock import locked
+from condseg_mmseg.utils.process import run_logged
+with locked('.') as lock:
+    print(run_logged([sys.executable, '-c', {SLEEPER!r}], Path('log'), lock=lock))
 """
 
 
@@ -52,15 +49,35 @@ def _wait(condition, seconds=60):
         time.sleep(0.02)
 
 
-def test_output_goes_to_the_log_and_the_status_comes_back(tmp_path, capsys):
+def test_output_goes_to_the_log_and_the_status_comes_back(tmp_path):
     handler = signal.getsignal(signal.SIGINT)  # ignored where a shell started us in the background
-    (tmp_path / 'log').write_text('before\n')
-    command = [sys.executable, '-c', 'import sys; print("a"); sys.exit("b")']
-    with locked(tmp_path) as lock:
-        assert run_logged(command, tmp_path / 'log', lock, dict(os.environ)) == (1, 0)
-    assert sorted((tmp_path / 'log').read_text().split()) == ['a', 'b', 'before']
-    assert sorted(capsys.readouterr().out.split()) == ['a', 'b']
+    log, shown = tmp_path / 'log', []
+    log.write_text('before\n')
+    command = [sys.executable, '-c', 'import sys; print("a"); print(" b"); sys.exit("c")']
+    assert run_logged(command, log, shown.append) == (1, 0)
+    assert log.read_text() == 'before\na\n b\nc\n'
+    assert shown == ['a', ' b', 'c']
     assert signal.getsignal(signal.SIGINT) is handler
+    assert tail(log, 2) == ' b\nc\n'
+    assert run_logged([sys.executable, '-c', 'print()']) == (0, 0)
+
+
+def test_a_command_whose_output_nobody_takes_is_ended(tmp_path):
+    def fail(line):
+        raise BrokenPipeError(line)
+
+    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
+    with pytest.raises(BrokenPipeError) as error:
+        run_logged([sys.executable, '-c', code], show=fail)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(str(error.value)), 0)
+
+
+@pytest.mark.parametrize(
+    ('status', 'stopped', 'ours'), [(3, 0, 3), (-9, 0, 137), (1, 15, 143), (-2, 2, 130)]
+)
+def test_the_status_of_a_failure_is_that_of_a_shell(status, stopped, ours):
+    assert ProcessError('it failed', status, stopped).status == ours
 
 
 @pytest.mark.parametrize(
@@ -83,17 +100,3 @@ def test_the_training_ends_with_a_parent_that_is_killed(parent, tmp_path):
     parent.wait()
     with locked(tmp_path, patience=10):
         pass
-
-
-def test_the_record_is_whole_at_any_time(tmp_path, monkeypatch):
-    record = Record.new(tmp_path, hand_over='best')
-    record.save()
-    record['hand_over'] = {1, 2}  # fails in the middle of writing
-    with pytest.raises(TypeError):
-        record.save()
-    assert Record.read(tmp_path)['hand_over'] == 'best'
-    assert Record.read(tmp_path / 'absent') is None
-    for text, message in (('{', 'not JSON'), ('{}', 'not a record')):
-        record.path.write_text(text)
-        with pytest.raises(UserError, match=message):
-            Record.read(tmp_path)

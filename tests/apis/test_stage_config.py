@@ -1,35 +1,26 @@
 """The configs of both stages, and the options that hand the encoder over."""
 
 import shutil
-import sys
 
 import pytest
 import torch
-from helpers import ROOT, load_script
 from mmengine.config import Config
 
-sys.path.insert(0, str(ROOT / 'tools'))
-
-from _two_stages import UserError
-from _two_stages.stage_config import (
+from condseg_mmseg.apis._stage_config import (
     Stage,
     check_data_sets,
     check_encoders_fit,
     differences,
     hand_over_options,
 )
-
-import condseg_mmseg  # noqa: F401 - registers our types, as the tool does
+from condseg_mmseg.apis.train_two_stages import train_two_stages
+from condseg_mmseg.configs import find_config
 from condseg_mmseg.utils.cfg_options import path_option, read_options
+from condseg_mmseg.utils.errors import UserError
 
-DEMO = ROOT / 'configs' / 'condseg'
-STAGE1 = DEMO / 'condseg-stage1_r18_1xb8-3e_demo-96x96.py'
-STAGE2 = DEMO / 'condseg_r18_1xb8-4e_demo-96x96.py'
-
-
-@pytest.fixture
-def tool():
-    return load_script('tools/train_two_stages.py')
+STAGE1 = find_config('condseg-stage1_r18_1xb8-3e_demo-96x96')
+STAGE2 = find_config('condseg_r18_1xb8-4e_demo-96x96')
+EXPERIMENT = 'condseg_r50_1xb12-300e_kvasir-seg-256x256'
 
 
 @pytest.fixture
@@ -112,14 +103,13 @@ def test_an_efficientnet_starts_from_the_checkpoint_not_from_imagenet(stage2, tm
 
 
 @pytest.mark.parametrize('name', ['a b', 'a,b', "b'", '(a)'])
-def test_paths_that_mmengine_would_change_are_refused(tool, tmp_path, name, monkeypatch, capsys):
-    with pytest.raises(ValueError, match='a space, a comma, a quotation mark or a bracket'):
+def test_paths_that_mmengine_would_change_are_refused(tmp_path, name, monkeypatch):
+    with pytest.raises(UserError, match='a space, a comma, a quotation mark or a bracket'):
         path_option('key', tmp_path / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     if name in ('a b', 'a,b'):  # the others are read as they are inside a longer path
-        args = [str(STAGE1), str(STAGE2), '--work-dir', name]
-        assert tool.main(args) == 2
-        assert name in capsys.readouterr().err
+        with pytest.raises(UserError, match=f'--work-dir: {name}/stage1/x.pth: a path with a spa'):
+            train_two_stages(STAGE1, STAGE2, work_dir=name)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -129,13 +119,13 @@ def test_paths_are_given_from_the_working_directory(tmp_path):
     assert path_option('k', tmp_path / 'y.pth', root) == f'k={tmp_path}/y.pth'
 
 
-def test_encoders_that_do_not_fit_are_found_before_any_training(tool, tmp_path, capsys):
-    args = [str(STAGE1), str(STAGE2), '--work-dir', str(tmp_path / 'work')]
-    assert tool.main([*args, '--stage1-options', 'model.backbone.base_channels=16']) == 2
-    error = capsys.readouterr().err
-    assert 'does not fit' in error
-    assert 'layer1.0.conv1.weight: (16, 32, 3, 3) in stage 1, (32, 32, 3, 3) in stage 2' in error
-    assert not (tmp_path / 'work').exists()
+def test_encoders_that_do_not_fit_are_found_before_any_training(tmp_path):
+    wide, work = ['model.backbone.base_channels=16'], tmp_path / 'work'
+    with pytest.raises(UserError, match='does not fit') as error:
+        train_two_stages(STAGE1, STAGE2, work_dir=work, stage1_options=wide)
+    line = 'layer1.0.conv1.weight: (16, 32, 3, 3) in stage 1, (32, 32, 3, 3) in stage 2'
+    assert line in str(error.value)
+    assert not work.exists()
     deeper = Stage(1, STAGE1, ['model.backbone.depth=34'])
     with pytest.raises(UserError, match=r'layer1\.2\.conv1\.weight: .* in stage 1, missing in'):
         check_encoders_fit(deeper, Stage(2, STAGE2))
@@ -153,11 +143,12 @@ def test_encoders_that_do_not_fit_are_found_before_any_training(tool, tmp_path, 
 @pytest.mark.parametrize(
     ('number', 'option', 'message'),
     [
-        (2, 'model.backbone.init_cfg=None', r'this tool sets model\.backbone\.init_cfg'),
-        (2, 'load_from=a.pth', 'this tool sets load_from'),
-        (1, 'work_dir=x', 'this tool sets work_dir'),
+        (2, 'model.backbone.init_cfg=None', r'this command sets model\.backbone\.init_cfg'),
+        (2, 'load_from=a.pth', 'this command sets load_from'),
+        (1, 'work_dir=x', 'this command sets work_dir'),
         (1, 'default_hooks.checkpoint.out_dir=x', 'elsewhere than --work-dir'),
         (1, 'model.backbone=None', r'has no model\.backbone'),
+        (1, 'custom_imports.imports=[]', 'add custom_imports'),
         (2, 'custom_imports.imports=[]', 'add custom_imports'),
     ],
 )
@@ -177,18 +168,14 @@ def test_a_stage_one_may_start_from_any_weights():
     assert Stage(1, STAGE1, init).check() is None  # it is a stage 1 all the same
 
 
-def test_swapped_configs_are_refused(tool, tmp_path, capsys):
-    stage2 = DEMO / 'condseg_r50_1xb12-300e_kvasir-seg-256x256.py'
-    assert tool.main([str(stage2), str(STAGE1), '--work-dir', str(tmp_path / 'work')]) == 2
-    error = capsys.readouterr().err
-    assert f'{stage2}: its encoder starts from a stage 1' in error
-    assert 'The order is STAGE1_CONFIG STAGE2_CONFIG' in error
+def test_swapped_configs_are_refused(tmp_path):
+    work, order = tmp_path / 'work', 'The order is STAGE1_CONFIG STAGE2_CONFIG'
+    with pytest.raises(UserError, match=rf'{EXPERIMENT}\.py: its encoder starts .*{order}'):
+        train_two_stages(EXPERIMENT, STAGE1, work_dir=work)
     # the demo's stage 2 starts from nothing: then the other one tells
-    assert tool.main([str(STAGE2), str(STAGE1), '--work-dir', str(tmp_path / 'work')]) == 2
-    assert f'{STAGE1}: its model is that of stage 1' in capsys.readouterr().err
-    assert not (tmp_path / 'work').exists()
-    with pytest.raises(UserError, match=r"Is this stage 1's\?"):
-        Stage(2, STAGE1).check()
+    with pytest.raises(UserError, match=rf'{STAGE1}: its model is that of stage 1 .*{order}'):
+        train_two_stages(STAGE2, STAGE1, work_dir=work)
+    assert not work.exists()
     # a stage 2 of that type, with another head, is one
     Stage(2, STAGE1, ['model.decode_head.type=FCNHead']).check()
     both = "init_cfg = [dict(type='Kaiming', layer='Conv2d'), dict(type='mmseg.StrictPretrained')]"
@@ -276,14 +263,15 @@ def test_a_config_that_loads_over_the_encoder_is_refused(tmp_path):
         Stage(2, path).check()
 
 
-def test_unreadable_input_is_named(tool, tmp_path, capsys):
-    absent = tmp_path / 'absent.py'
-    assert tool.main([str(absent), str(STAGE2)]) == 2
-    assert str(absent) in capsys.readouterr().err
-    assert tool.main([str(STAGE1), str(STAGE2), '--stage2-options', 'max_epochs']) == 2
-    assert "'max_epochs' is no option: write KEY=VALUE" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        tool.main([str(STAGE1), str(STAGE2), '--gpus', '0'])
+def test_unreadable_input_is_named():
+    with pytest.raises(UserError, match=r'^absent\.py is neither a file nor a shipped config'):
+        train_two_stages('absent.py', STAGE2)
+    with pytest.raises(UserError, match="'max_epochs' is no option: write KEY=VALUE"):
+        train_two_stages(STAGE1, STAGE2, stage2_options=['max_epochs'])
+    with pytest.raises(UserError, match='--gpus must be >= 1, got 0'):
+        train_two_stages(STAGE1, STAGE2, gpus=0)
+    with pytest.raises(UserError, match="--hand-over must be 'best' or 'last', got 'first'"):
+        train_two_stages(STAGE1, STAGE2, hand_over='first')
 
 
 def test_differences_name_keys_and_values():
@@ -296,11 +284,3 @@ def test_differences_name_keys_and_values():
         'old: [] when it was started, not set now',
         'new: not set when it was started, null now',
     ]
-
-
-def test_several_gpus_go_through_the_launcher(tool, tmp_path):
-    stage = Stage(1, STAGE1, ['a=1'])
-    assert tool.command(stage, tmp_path, ['b=2'], 4) == [
-        'bash', str(ROOT / 'tools' / 'dist_train.sh'), str(STAGE1), '4',
-        '--work-dir', str(tmp_path), '--cfg-options', 'a=1', 'b=2',
-    ]  # fmt: skip

@@ -1,0 +1,164 @@
+"""Generates data, trains both stages of a small ConDSeg, scores it on two splits, draws it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..configs import config_dir, find_config
+from ..utils.cfg_options import path_option
+from ..utils.errors import UserError
+from ..utils.files import write_json
+from ..utils.mmseg_scripts import find_script
+from ..utils.process import ProcessError, run_logged, silent, tail
+from .train_two_stages import MESSAGE, train_two_stages
+
+STAGE1 = 'condseg-stage1_r18_1xb8-3e_demo-96x96'
+STAGE2 = 'condseg_r18_1xb8-4e_demo-96x96'
+SPLITS = ('val', 'test')
+_PROGRESS = re.compile(r'Epoch\((train|val)\)')
+_QUICK_SET = ('--num-train', '12', '--num-val', '4', '--num-test', '4', '--size', '64')
+
+
+def demo(
+    work_dir: str | Path = 'work_dirs/demo',
+    data: str | Path | None = None,
+    quick: bool = False,
+    show: Callable[[str], None] = silent,
+) -> dict[str, Any]:
+    """Run the demo.
+
+    Args:
+        work_dir: Folder for all but the data. A training of an earlier demo there is replaced.
+        data: Folder of the data; made with the same parameters, they are used again. Default None:
+            ``data/demo``, with ``quick`` the folder ``data`` in ``work_dir``.
+        quick: A few images and one step a stage, which shows that everything runs. Default False.
+        show: Is called with lines that tell the progress. Default: nothing.
+
+    Returns:
+        ``scores`` by split, in percent, ``brightness_threshold_mDice`` by split, in 0..1, and the
+        files ``sheets`` (one for each split), ``record`` and ``training``.
+
+    Raises:
+        UserError: mmengine cannot be given one of the paths.
+        ProcessError: A step failed.
+    """
+    work = Path(work_dir).resolve()
+    data = Path(data or (work / 'data' if quick else 'data/demo')).resolve()
+    root = Path.cwd()
+    options = [
+        path_option(f'{name}_dataloader.dataset.data_root', data, root)
+        for name in ('train', *SPLITS)
+    ]
+    path_option('work_dir', work, root)
+    shorter = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'] if quick else []
+    work.mkdir(parents=True, exist_ok=True)
+    steps = _Steps(work, show)
+
+    steps.run(f'data: {data}', 'data', _data_command(data, quick))
+    baseline = json.loads((data / 'dataset.json').read_text())['brightness_baseline']['mDice']
+    folder = work / 'train'
+    if (folder / 'two_stages.json').is_file():
+        shutil.rmtree(folder)
+    show(f'-- train: condseg train {STAGE1} {STAGE2}')
+    record = train_two_stages(
+        STAGE1, STAGE2, work_dir=folder, show=steps.show_progress,
+        stage1_options=[*options, *shorter], stage2_options=[*options, *shorter],
+    )  # fmt: skip
+    checkpoint = folder / 'stage2' / record['stages']['stage2']['last_file']
+
+    scores, sheets = {}, []
+    for split in SPLITS:
+        tested = work / f'test_{split}'
+        more = [
+            f'test_dataloader.dataset.ann_file={split}.txt',
+            path_option('test_evaluator.0.csv_path', tested / 'images.csv', root),
+        ]
+        command = _test_command(checkpoint, tested, [*options, *more])
+        steps.run(f'score {split}', f'test_{split}', command)
+        scores[split] = _newest_scores(tested)
+        sheets.append(work / f'contact_sheet_{split}.png')
+        steps.run(
+            f'draw {split}', f'draw_{split}', _sheet_command(checkpoint, split, data, sheets[-1])
+        )
+    result = dict(
+        configs=[STAGE1, STAGE2], quick=quick, scores=scores, brightness_threshold_mDice=baseline
+    )
+    write_json(work / 'scores.json', result)
+    files = dict(sheets=sheets, record=work / 'scores.json', training=folder / 'two_stages.json')
+    return result | files
+
+
+@dataclass
+class _Steps:
+    """Runs commands, logs what they print to files in ``work``, and shows their progress."""
+
+    work: Path
+    show: Callable[[str], None]
+
+    def run(self, title: str, name: str, command: list[str]) -> None:
+        """Run a command.
+
+        Raises:
+            ProcessError: If it fails; with the end of its output.
+        """
+        log = self.work / f'{name}.log'
+        log.unlink(missing_ok=True)
+        self.show(f'-- {title}')
+        start = time.monotonic()
+        status, stopped = run_logged(command, log, self.show_progress)
+        if status:
+            message = f'{shlex.join(command)}\nended with status {status}; the end of {log}:\n'
+            raise ProcessError(message + tail(log, 30), status, stopped)
+        self.show(f'   {time.monotonic() - start:.0f} s')
+
+    def show_progress(self, line: str) -> None:
+        """Show a line of the log of mmengine shortly, and a message of the training."""
+        if _PROGRESS.search(line):
+            self.show(f'   {shorten(line)}')
+        elif line.startswith(MESSAGE):
+            self.show(f'   {line.removeprefix(MESSAGE)}')
+
+
+def shorten(line: str) -> str:
+    """The part of a line of mmengine's log that shows progress."""
+    text = line[line.index('Epoch(') :]
+    keep = re.findall(r'\beta: \S+|\bloss: \S+|decode\.dice: \S+|image/mDice: \S+', text)
+    steps = re.match(r'Epoch\(\w+\)\s*\[.*?\]\[.*?\]', text)
+    return '  '.join([steps[0] if steps else 'Epoch', *keep])
+
+
+def _newest_scores(folder: Path) -> dict[str, float]:
+    """The scores that mmseg's test wrote last."""
+    found = sorted(folder.glob('*/*.json'))
+    if not found:
+        raise UserError(f'the test left no scores in {folder}')
+    scores: dict[str, float] = json.loads(found[-1].read_text())
+    return scores
+
+
+def _data_command(data: Path, quick: bool) -> list[str]:
+    """Generates the data. The recipe is in dataset.json, so other data are made again."""
+    command = [sys.executable, '-m', 'condseg_mmseg', 'prepare', 'demo', str(data)]
+    return [*command, '--reuse', '--force', *(_QUICK_SET if quick else ())]
+
+
+def _test_command(checkpoint: Path, work_dir: Path, options: list[str]) -> list[str]:
+    """Scores a checkpoint of stage 2."""
+    command = [sys.executable, str(find_script('test.py')), str(find_config(STAGE2))]
+    return [*command, str(checkpoint), '--work-dir', str(work_dir), '--cfg-options', *options]
+
+
+def _sheet_command(checkpoint: Path, split: str, data: Path, sheet: Path) -> list[str]:
+    """Draws predictions of a split."""
+    script = config_dir().parent / 'tools' / 'analysis_tools' / 'contact_sheet.py'
+    command = [sys.executable, str(script), str(find_config(STAGE2)), str(checkpoint)]
+    return [*command, '--split', split, '--data-root', str(data), '--out', str(sheet)]

@@ -1,0 +1,147 @@
+"""Trains one config with the installed MMSegmentation's own script, in one process or several."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from ..configs import find_config, read_config
+from ..utils.cfg_options import read_options
+from ..utils.errors import UserError
+from ..utils.mmseg_scripts import run_script
+from ..utils.process import ProcessError, run_logged, silent
+
+
+def train(
+    config: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool = False,
+    amp: bool = False,
+    cfg_options: Sequence[str] = (),
+    gpus: int | None = None,
+    launcher: str = 'none',
+    show: Callable[[str], None] = silent,
+) -> None:
+    """Train one config, as mmseg's ``tools/train.py`` does.
+
+    Args:
+        config: File, or name of a shipped config.
+        work_dir: Folder of logs and checkpoints. Default None: ``work_dirs/`` and the name of the
+            config.
+        resume: Continue from the last checkpoint in ``work_dir``. Default False.
+        amp: Train in mixed precision, which needs an accelerator. Default False.
+        cfg_options: ``KEY=VALUE`` texts that change the config.
+        gpus: Number of processes, one for each GPU; without a GPU they share the CPU. Default
+            None: train in this process.
+        launcher: What started this process: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+            Default ``'none'``.
+        show: Is called with every line that the processes of ``gpus`` print. Default: nothing.
+
+    Raises:
+        UserError: The config cannot be read, or does not import its modules.
+        ProcessError: One of several processes failed, or was stopped.
+    """
+    cfg = read_config(config, read_options(list(cfg_options)))
+    path = find_config(config)
+    check_imports(cfg, path)
+    if gpus is not None:
+        if launcher != 'none':
+            raise UserError(f'--gpus {gpus} and --launcher {launcher}: give one of them')
+        command = train_command(script_arguments(path, work_dir, resume, amp, cfg_options), gpus)
+        status, stopped = run_logged(command, show=show)
+        if status:
+            what = f'was stopped by signal {stopped}' if stopped else f'ended with status {status}'
+            raise ProcessError(f'the training {what}: {shlex.join(command)}', status, stopped)
+        return
+    if launcher == 'pytorch' and get_device() == 'cpu':
+        cfg_options = [*cfg_options, *join_cpu_processes(cfg)]
+    arguments = script_arguments(path, work_dir, resume, amp, cfg_options)
+    run_script('train.py', [*arguments, '--launcher', launcher])
+
+
+def check_imports(cfg: Config, path: Path) -> None:
+    """Refuse a config that mmseg's script would not find our modules with.
+
+    Raises:
+        UserError: It imports nothing.
+    """
+    if not (cfg.get('custom_imports') or {}).get('imports'):
+        raise UserError(
+            f'{path} imports no modules, so that mmseg would not know those of this package: add '
+            "custom_imports = dict(imports=['condseg_mmseg'], allow_failed_imports=False)"
+        )
+
+
+def script_arguments(
+    config: Path,
+    work_dir: str | Path | None = None,
+    resume: bool = False,
+    amp: bool = False,
+    cfg_options: Sequence[str] = (),
+) -> list[str]:
+    """Write the arguments of :func:`train` as mmseg's script and ``condseg train`` read them."""
+    return [
+        str(config),
+        *([] if work_dir is None else ['--work-dir', str(work_dir)]),
+        *(['--resume'] if resume else []),
+        *(['--amp'] if amp else []),
+        *(['--cfg-options', *cfg_options] if cfg_options else []),
+    ]
+
+
+def train_command(arguments: Sequence[str], gpus: int | None = None) -> list[str]:
+    """Make the command line that trains one config as a process of its own.
+
+    Args:
+        arguments: What :func:`script_arguments` returned.
+        gpus: With a number, PyTorch's launcher starts as many processes. As
+            ``tools/dist_train.sh``, it reads the variables NNODES, NODE_RANK, MASTER_ADDR and PORT.
+
+    Raises:
+        UserError: ``gpus`` is less than 1.
+    """
+    train = ['-m', 'condseg_mmseg', 'train', *arguments]
+    if gpus is None:
+        return [sys.executable, *train]
+    if gpus < 1:
+        raise UserError(f'--gpus must be >= 1, got {gpus}')
+    launch = ['-m', 'torch.distributed.run', f'--nproc_per_node={gpus}']
+    for option, variable, default in (
+        ('nnodes', 'NNODES', '1'),
+        ('node_rank', 'NODE_RANK', '0'),
+        ('master_addr', 'MASTER_ADDR', '127.0.0.1'),
+        ('master_port', 'PORT', '29500'),
+    ):
+        launch.append(f'--{option}={os.environ.get(variable, default)}')
+    return [sys.executable, *launch, *train, '--launcher', 'pytorch']
+
+
+def join_cpu_processes(cfg: Config) -> list[str]:
+    """Join the processes of PyTorch's launcher on a machine without a GPU.
+
+    mmengine's own start calls ``torch.cuda`` and hands the number of a GPU to
+    ``DistributedDataParallel``. It leaves out the first if the processes have been joined already,
+    and the second by an option.
+
+    Args:
+        cfg: What will be trained.
+
+    Returns:
+        ``KEY=VALUE`` texts to add to the options of the training.
+    """
+    torch.distributed.init_process_group('gloo')
+    settings: dict[str, object] = dict(device_ids=None)
+    if not cfg.get('model_wrapper_cfg'):  # mmengine's defaults where the config has no wrapper
+        unused = cfg.get('find_unused_parameters', False)
+        settings |= dict(
+            type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=unused
+        )
+    return [f'model_wrapper_cfg.{key}={value}' for key, value in settings.items()]

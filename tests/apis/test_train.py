@@ -1,0 +1,88 @@
+"""One config, in this process or in several: what mmseg's script is given."""
+
+import sys
+
+import pytest
+from mmengine.config import Config
+
+from condseg_mmseg.apis import train as module
+from condseg_mmseg.apis.train import join_cpu_processes, script_arguments, train, train_command
+from condseg_mmseg.configs import find_config
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.process import ProcessError
+
+NAME = 'condseg_r18_1xb8-4e_demo-96x96'
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """The scripts of mmseg that would have run, with their arguments."""
+    calls = []
+    monkeypatch.setattr(module, 'run_script', lambda *args: calls.append(args))
+    return calls
+
+
+def test_mmsegs_script_gets_the_file_and_the_options(scripts):
+    train(NAME)
+    train(NAME, work_dir='w', resume=True, amp=True, cfg_options=['a.b=1', 'c=2'])
+    file, none = str(find_config(NAME)), ['--launcher', 'none']
+    options = ['--work-dir', 'w', '--resume', '--amp', '--cfg-options', 'a.b=1', 'c=2']
+    assert scripts == [('train.py', [file, *none]), ('train.py', [file, *options, *none])]
+
+
+def test_a_config_that_imports_nothing_is_refused_before_any_training(scripts, tmp_path):
+    path = tmp_path / 'plain.py'
+    path.write_text("model = dict(type='EncoderDecoder')\n")
+    for gpus in (None, 2):
+        with pytest.raises(UserError, match=r'plain\.py imports no modules.*add custom_imports = '):
+            train(path, gpus=gpus)
+    with pytest.raises(UserError, match='imports no modules'):
+        train(NAME, cfg_options=['custom_imports.imports=[]'])
+    assert scripts == []
+
+
+def test_several_processes_are_started_as_by_the_shell_script(monkeypatch):
+    for name in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT'):
+        monkeypatch.delenv(name, raising=False)
+    arguments = script_arguments(find_config(NAME), 'w', cfg_options=['a=1'])
+    line = ['-m', 'condseg_mmseg', 'train', str(find_config(NAME)), '--work-dir', 'w']
+    line += ['--cfg-options', 'a=1']
+    assert train_command(arguments) == [sys.executable, *line]
+    monkeypatch.setenv('NNODES', '3')
+    monkeypatch.setenv('PORT', '1234')
+    assert train_command(arguments, 4) == [
+        *(sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=4', '--nnodes=3'),
+        *('--node_rank=0', '--master_addr=127.0.0.1', '--master_port=1234'),
+        *(*line, '--launcher', 'pytorch'),
+    ]
+    with pytest.raises(UserError, match='--gpus 4 and --launcher slurm: give one of them'):
+        train(NAME, gpus=4, launcher='slurm')
+
+
+def test_the_output_and_the_end_of_several_processes_come_back(monkeypatch):
+    code, lines = 'import sys; print("a"); sys.exit(3)', []
+    monkeypatch.setattr(module, 'train_command', lambda *args: [sys.executable, '-c', code])
+    with pytest.raises(ProcessError, match='the training ended with status 3: ') as error:
+        train(NAME, gpus=2, show=lines.append)
+    assert (error.value.status, lines) == (3, ['a'])
+
+
+@pytest.mark.parametrize(
+    ('config', 'options'),
+    [
+        (
+            dict(find_unused_parameters=True),
+            dict(
+                type='MMDistributedDataParallel', find_unused_parameters=True,
+                broadcast_buffers=False, device_ids=None,
+            ),
+        ),
+        (dict(model_wrapper_cfg=dict(type='Own')), dict(device_ids=None)),
+    ],
+)  # fmt: skip
+def test_processes_without_a_gpu_join_by_gloo(monkeypatch, config, options):
+    backends = []
+    monkeypatch.setattr('torch.distributed.init_process_group', backends.append)
+    expected = {f'model_wrapper_cfg.{key}={value}' for key, value in options.items()}
+    assert set(join_cpu_processes(Config(config))) == expected
+    assert backends == ['gloo']
