@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +181,8 @@ def _read_sources(
     findings: Findings,
 ) -> list[_Source]:
     """Read the splits of every DATA; each is named after its folder or config."""
-    rule = MaskRule(mask_mode, origin='given')
-    if mask_mode == 'auto':
-        rule = MaskRule('guess', origin='found')
+    guess = mask_mode == 'auto'
+    rule = MaskRule('guess', origin='found') if guess else MaskRule(mask_mode, origin='given')
     sources: list[_Source] = []
     for item in data:
         path = Path(item) if Path(item).is_dir() else find_config(item)
@@ -216,7 +215,7 @@ def _check_output(
     read |= {split.source for split in splits}
     for source in sources:
         if source.path.is_dir():
-            folders.update(replace(layout, lists={}).folders(source.path))
+            folders.update(layout.folders(source.path))
             read.update(map(str, source.path.glob('*.txt')))
     read |= {str(file) for file in (*(source.path for source in sources), *layout.lists.values())}
     check_output(option, path, sorted(read), force)
