@@ -2,7 +2,7 @@
 
 import pytest
 
-from condseg_mmseg.configs import config_dir, find_config, read_config
+from condseg_mmseg.configs import at_size, config_dir, find_config, read_config
 from condseg_mmseg.utils.errors import UserError
 
 NAME = 'condseg_r50_1xb12-300e_kvasir-seg-256x256'
@@ -44,3 +44,14 @@ def test_a_config_that_cannot_be_read_is_named_in_one_line(tmp_path, text, reaso
     with pytest.raises(UserError, match=rf'c\.py cannot be read as a config: .*{reason}') as error:
         read_config(path)
     assert '\n' not in str(error.value)
+
+
+def test_every_resize_gets_another_size_and_nothing_else_changes():
+    resize, load = dict(type='ResizeWithMask', scale=(256, 256)), dict(type='LoadBinaryMask')
+    other = dict(type='Resize', scale=(256, 256))
+    part = dict(pipeline=[load, resize, dict(type='TestTimeAug', transforms=[[resize], [other]])])
+    small = dict(resize, scale=(64, 48))
+    assert at_size(part, (64, 48)) == dict(
+        pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])]
+    )
+    assert resize['scale'] == (256, 256)
