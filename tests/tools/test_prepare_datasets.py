@@ -321,8 +321,7 @@ def foreground(root, prefix, suffix, ann_file, mode):
     load = Compose(
         [
             dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations'),
-            dict(type='BinarizeMask', mode=mode),
+            dict(type='LoadBinaryMask', mode=mode),
         ]
     )
     infos = [data.get_data_info(index) for index in range(len(data))]

@@ -35,9 +35,9 @@ from _prediction_folder import (
 )
 from _report import check_writable, number, table, write_json
 
-from condseg_mmseg.datasets import BinarizeMask, ScoreAtInputSize
 from condseg_mmseg.datasets.files import FolderIndex, read_names
-from condseg_mmseg.datasets.mask_resize import resize_soft
+from condseg_mmseg.datasets.load_binary_mask import binarize
+from condseg_mmseg.datasets.mask_resize import resize_mask, resize_soft
 from condseg_mmseg.datasets.mask_values import highest_value, mask_scale, to_grey
 from condseg_mmseg.evaluation import PerImageBinaryMetric
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
@@ -60,15 +60,13 @@ class TruthReader:
 
     Args:
         mask_mode: ``'auto'`` (0/1 or 0/255, file by file), ``'threshold'`` (grey value above 127)
-            or ``'nonzero'`` (labels), as of ``BinarizeMask``.
+            or ``'nonzero'`` (labels), as of ``LoadBinaryMask``.
     """
 
     def __init__(self, mask_mode: str) -> None:
         from mmseg.datasets.transforms import LoadAnnotations
 
         self.load = LoadAnnotations()
-        self.binarize = BinarizeMask(mode=mask_mode)
-        self.resize = ScoreAtInputSize()
         self.mode = mask_mode
 
     def load_file(self, path: str) -> dict:
@@ -80,11 +78,8 @@ class TruthReader:
 
     def at(self, results: dict, shape: tuple[int, int] | None) -> np.ndarray:
         """Bring a decoded mask to 0/1 and to a size (None: its own)."""
-        results = self.binarize(results)
-        if shape is not None:
-            results['img_shape'] = shape
-            results = self.resize(results)
-        return results['gt_seg_map']
+        mask = binarize(results['gt_seg_map'], self.mode, name=results['seg_map_path'])
+        return mask if shape is None else resize_mask(mask, shape)
 
     def inspect(self, paths: Sequence[str]) -> str:
         """Look at all masks, at their own size, before any is scored.
@@ -103,7 +98,7 @@ class TruthReader:
             if self.mode == 'threshold':
                 top = int(to_grey(mask).max(initial=0))
             highest = max(highest, top)
-            if top <= (self.binarize.threshold or 0):
+            if top <= (127 if self.mode == 'threshold' else 0):
                 kinds['empty'] += 1
             elif self.mode == 'auto':
                 try:

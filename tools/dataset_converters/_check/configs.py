@@ -165,15 +165,17 @@ def _rule(kind: type, settings: Mapping) -> MaskRule:
     for step in _transforms(settings['pipeline']):
         name = step.get('type')
         steps.setdefault(name if isinstance(name, str) else getattr(name, '__name__', ''), step)
-    backend = steps.get('LoadAnnotations', {}).get('imdecode_backend', 'pillow')
-    common = dict(backend=backend, origin='config')
-    binarize = steps.get('BinarizeMask')
+    load = steps.get('LoadBinaryMask') or steps.get('LoadAnnotations') or {}
+    common = dict(backend=load.get('imdecode_backend', 'pillow'), origin='config')
+    binarize, mode = steps.get('LoadBinaryMask'), 'auto'
+    if binarize is None:
+        binarize, mode = steps.get('BinarizeMask'), 'threshold'  # the former name and its default
     if binarize is not None:
-        mode, threshold = binarize.get('mode', 'threshold'), binarize.get('threshold')
+        mode, threshold = binarize.get('mode', mode), binarize.get('threshold')
         return MaskRule(
             mode, 127 if threshold is None else threshold, binarize.get('ignore_index'), **common
         )
-    if 'SoftMask' in steps:
+    if 'LoadSoftMask' in steps or 'SoftMask' in steps:
         return MaskRule('auto', **common)
     if 'LoadAnnotations' not in steps:  # nothing says how masks are read
         return MaskRule()

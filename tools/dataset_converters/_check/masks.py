@@ -24,7 +24,7 @@ class MaskRule:
     """How the values of masks become foreground.
 
     Attributes:
-        mode: ``'threshold'``, ``'nonzero'`` or ``'auto'`` as in ``BinarizeMask``; ``'labels'``:
+        mode: ``'threshold'``, ``'nonzero'`` or ``'auto'`` as in ``LoadBinaryMask``; ``'labels'``:
             the values are the classes; ``'guess'``: still to be found from the masks.
         threshold: Cut of the mode ``'threshold'``.
         ignore_index: Value in the file that is ignored.
@@ -103,16 +103,16 @@ def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
     allowed = (rule.num_classes or 255) + rule.reduce_zero_label
     wrong = values[(values >= allowed) & (values != IGNORE)]
     if mask.ndim == 3 and mask.shape[2] > 1:
-        reason = f'it has {mask.shape[2]} channels and the pipeline no BinarizeMask'
+        reason = f'it has {mask.shape[2]} channels and the pipeline no LoadBinaryMask'
     elif len(wrong):
         reason = (
-            f'the pipeline has no BinarizeMask, so that its values are classes, and {wrong[0]} is '
+            f'the pipeline has no LoadBinaryMask, so its values are classes, and {wrong[0]} is '
             f'none of 0..{allowed - 1}'
         )
     elif values[-1] == IGNORE and not np.isin(values, range(1, IGNORE)).any():
         reason = (
-            'the pipeline has no BinarizeMask, so that its foreground, 255, would be ignored; use '
-            'BinarizeMask(threshold=127)'
+            'the pipeline has no LoadBinaryMask, so its foreground, 255, would be ignored; use '
+            "LoadBinaryMask(mode='threshold')"
         )
     return classes, reason
 

@@ -118,8 +118,8 @@ class Builder:
         doubts = [mask for mask in masks if mask.doubt]
         if doubts and plan.strict_masks:
             for mask in doubts:
-                text = mask.doubt.replace("BinarizeMask(mode='nonzero')", '--mask-mode nonzero')
-                text = text.replace('BinarizeMask(threshold=127)', '--mask-mode threshold')
+                text = mask.doubt.replace("LoadBinaryMask(mode='nonzero')", '--mask-mode nonzero')
+                text = text.replace("LoadBinaryMask(mode='threshold')", '--mask-mode threshold')
                 findings.error(f'mask {mask.job.entry}: {text} (--force-mode: take it as it is)')
         elif doubts:
             findings.warn(
