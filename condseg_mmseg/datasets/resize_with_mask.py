@@ -16,9 +16,8 @@ from mmseg.datasets.transforms import (
 )
 from mmseg.registry import TRANSFORMS
 
-from .load_binary_mask import LoadBinaryMask, sample_name
+from .load_binary_mask import LoadMask, sample_name
 from .mask_resize import resize_mask
-from .official import LoadSoftMask
 
 
 @TRANSFORMS.register_module()
@@ -85,7 +84,7 @@ def warn_of_nearest(steps: Iterable[Any]) -> None:
     for step in _nested(steps):
         if isinstance(step, PackSegInputs):  # it ends a view of TestTimeAug
             loaded = False
-        if isinstance(step, (LoadBinaryMask, LoadSoftMask)):
+        if isinstance(step, LoadMask):
             loaded = True
         resize = getattr(step, 'resize', step)
         if loaded and isinstance(resize, _NEAREST) and not isinstance(resize, ResizeWithMask):
