@@ -137,3 +137,18 @@ def _with_bases(path: Path) -> set[Path]:
             for base in [bases] if isinstance(bases, str) else bases:
                 found |= _with_bases((path.parent / base).resolve())
     return found
+
+
+def at_size(part: Any, size: tuple[int, int]) -> Any:
+    """Copies a part of a config with every ``ResizeWithMask`` at another size.
+
+    For configs, e.g. ``train_pipeline = at_size(_base_.train_pipeline, (160, 160))``.
+
+    Args:
+        part: A pipeline, a dataloader or anything else that holds transforms.
+        size: Width and height.
+    """
+    if isinstance(part, dict):
+        scale = {'scale': size} if part.get('type') == 'ResizeWithMask' else {}
+        return {key: at_size(value, size) for key, value in part.items()} | scale
+    return [at_size(item, size) for item in part] if isinstance(part, list) else part

@@ -3,19 +3,18 @@
 import importlib.util
 import json
 import sys
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(__file__).resolve().parent / 'data' / 'parity'
 SHARED = ROOT.parent / 'shared' / 'parity'
-_NAMES = count()
 
 
 def load_script(path: str) -> ModuleType:
@@ -57,14 +56,20 @@ def assert_close(actual: Tensor, expected: np.ndarray, relative: float, what: st
     assert error <= bound, f'{what}: largest error {error:.3g} exceeds {bound:.3g}'
 
 
-def mask_sample(mask: np.ndarray, ori_shape: tuple | None = None, **more) -> dict:
-    """Make the results dict of a pipeline, with a new file name, as values are checked once."""
-    shape = ori_shape or mask.shape[:2]
-    name = f'mask{next(_NAMES)}.png'
+def mask_sample(mask: np.ndarray, **more) -> dict:
+    """Make the results dict of a pipeline in which a mask has been loaded."""
+    shape = mask.shape[:2]
     return dict(
-        gt_seg_map=mask, ori_shape=shape, img_shape=shape, seg_map_path=name,
-        seg_fields=['gt_seg_map'], **more,
-    )  # fmt: skip
+        gt_seg_map=mask, ori_shape=shape, img_shape=shape, seg_map_path='mask.png',
+        seg_fields=['gt_seg_map'],
+    ) | more  # fmt: skip
+
+
+def mask_file(folder: Path, mask: np.ndarray, **more) -> dict:
+    """Write a mask, and make the results dict of a pipeline that has loaded its image."""
+    Image.fromarray(mask).save(folder / 'mask.png')
+    shape, path = mask.shape[:2], str(folder / 'mask.png')
+    return dict(ori_shape=shape, img_shape=shape, seg_map_path=path, seg_fields=[]) | more
 
 
 def blob(height: int = 37, width: int = 53) -> np.ndarray:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from condseg_mmseg.configs import config_dir, find_config, list_configs, read_config
+from condseg_mmseg.configs import at_size, config_dir, find_config, list_configs, read_config
 from condseg_mmseg.utils.errors import UserError
 
 PATTERN = re.compile(
@@ -104,3 +104,14 @@ def test_config_names(root):
 )
 def test_the_pattern_of_names(name, good):
     assert bool(PATTERN.fullmatch(name)) == good
+
+
+def test_every_resize_gets_another_size_and_nothing_else_changes():
+    resize, load = dict(type='ResizeWithMask', scale=(256, 256)), dict(type='LoadBinaryMask')
+    other = dict(type='Resize', scale=(256, 256))
+    part = dict(pipeline=[load, resize, dict(type='TestTimeAug', transforms=[[resize], [other]])])
+    small = dict(resize, scale=(64, 48))
+    assert at_size(part, (64, 48)) == dict(
+        pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])]
+    )
+    assert resize['scale'] == (256, 256)

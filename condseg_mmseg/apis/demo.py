@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configs import config_dir, find_config
+from ..configs import find_config
 from ..utils.cfg_options import path_option
 from ..utils.errors import UserError
 from ..utils.files import write_json
 from ..utils.mmseg_scripts import find_script
 from ..utils.process import ProcessError, run_logged, silent, tail
+from .contact_sheet import contact_sheet
 from .train_two_stages import MESSAGE, train_two_stages
 
 STAGE1 = 'condseg-stage1_r18_1xb8-3e_demo-96x96'
@@ -86,9 +87,8 @@ def demo(
         steps.run(f'score {split}', f'test_{split}', command)
         scores[split] = _newest_scores(tested)
         sheets.append(work / f'contact_sheet_{split}.png')
-        steps.run(
-            f'draw {split}', f'draw_{split}', _sheet_command(checkpoint, split, data, sheets[-1])
-        )
+        show(f'-- draw {split}')
+        contact_sheet(STAGE2, checkpoint, sheets[-1], split=split, data_root=data, force=True)
     result = dict(
         configs=[STAGE1, STAGE2], quick=quick, scores=scores, brightness_threshold_mDice=baseline
     )
@@ -155,10 +155,3 @@ def _test_command(checkpoint: Path, work_dir: Path, options: list[str]) -> list[
     """Scores a checkpoint of stage 2."""
     command = [sys.executable, str(find_script('test.py')), str(find_config(STAGE2))]
     return [*command, str(checkpoint), '--work-dir', str(work_dir), '--cfg-options', *options]
-
-
-def _sheet_command(checkpoint: Path, split: str, data: Path, sheet: Path) -> list[str]:
-    """Draws predictions of a split."""
-    script = config_dir().parent / 'tools' / 'analysis_tools' / 'contact_sheet.py'
-    command = [sys.executable, str(script), str(find_config(STAGE2)), str(checkpoint)]
-    return [*command, '--split', split, '--data-root', str(data), '--out', str(sheet)]

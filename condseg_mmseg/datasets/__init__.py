@@ -1,23 +1,20 @@
 """Data sets and transforms."""
 
-from .background_mask import KeepBackgroundMask
+from . import former_names  # noqa: F401  (registers them)
 from .binary_medical import BinaryMedicalDataset, DatasetFilesError
-from .cache import CacheTransforms
-from .native_augmentation import RandomRotateReflect
-from .resize_with_mask import ResizeWithMask, ResizeWithSoftMask
-from .soft_mask import PackSoftSegInputs, SoftMask
-from .transforms import BinarizeMask, ScoreAtInputSize
+from .load_binary_mask import LoadBinaryMask
+from .official import KeepBackgroundMask, LoadSoftMask, PackSoftSegInputs, RandomRotateReflect
+from .resize_with_mask import ResizeWithMask
+from .score_at_input_size import ScoreAtInputSize
 
 __all__ = [
-    'BinarizeMask',
     'BinaryMedicalDataset',
-    'CacheTransforms',
     'DatasetFilesError',
     'KeepBackgroundMask',
+    'LoadBinaryMask',
+    'LoadSoftMask',
     'PackSoftSegInputs',
     'RandomRotateReflect',
     'ResizeWithMask',
-    'ResizeWithSoftMask',
     'ScoreAtInputSize',
-    'SoftMask',
 ]

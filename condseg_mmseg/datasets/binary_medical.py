@@ -6,14 +6,14 @@ import os.path as osp
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..utils.text import first_ten
-from .cache import nested
 from .files import FolderIndex, check_pairs, read_names
-from .resize_with_mask import check_mask_steps
+from .resize_with_mask import warn_of_nearest
 
 
 class DatasetFilesError(ValueError, FileNotFoundError):
@@ -35,7 +35,7 @@ class BinaryMedicalDataset(BaseSegDataset):
                             ``seg_map_suffix='_anno'``
     ======================  ===================================================================
 
-    The masks may be 0/255, with JPEG noise, or labels: the transform ``BinarizeMask`` of the
+    The masks may be 0/255, with JPEG noise, or labels: the transform ``LoadBinaryMask`` of the
     pipeline makes 0/1 of them. Every file problem is found when the data set is built. Files are
     read from local (or mounted) folders.
 
@@ -63,12 +63,11 @@ class BinaryMedicalDataset(BaseSegDataset):
             or mask, empty or undecodable list, duplicate or ambiguous name, unreadable or
             truncated file, mask of another size. It lists the first ten problems and how many
             there are.
-        ValueError: For another number of classes than two, masks missing in training, or a
-            pipeline with ``ScoreAtInputSize(mask_interpolation=...)``.
+        ValueError: For another number of classes than two, or masks missing in training.
 
     Warns:
         UserWarning: If an image is in one of ``other_ann_files`` too, or mmseg's ``Resize`` comes
-            after ``BinarizeMask`` in the pipeline.
+            after ``LoadBinaryMask`` in the pipeline.
     """
 
     METAINFO = dict(classes=('background', 'foreground'), palette=[[0, 0, 0], [0, 255, 0]])
@@ -81,12 +80,12 @@ class BinaryMedicalDataset(BaseSegDataset):
         data_prefix: dict | None = None,
         other_ann_files: Sequence[str] = (),
         check_files: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if kwargs.get('reduce_zero_label'):
             raise ValueError(
                 'reduce_zero_label=True would ignore the background; use '
-                'BinarizeMask(ignore_index=...) to ignore a value'
+                'LoadBinaryMask(ignore_index=...) to ignore a value'
             )
         if kwargs.get('backend_args'):
             raise ValueError('BinaryMedicalDataset reads local files, it takes no backend_args')
@@ -115,7 +114,7 @@ class BinaryMedicalDataset(BaseSegDataset):
                 f'{self.metainfo["classes"]}'
             )
         if 'seg_map_path' in data_prefix:
-            check_mask_steps(nested(self.pipeline.transforms))
+            warn_of_nearest(self.pipeline.transforms)
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> None:
@@ -142,12 +141,10 @@ class BinaryMedicalDataset(BaseSegDataset):
             problems += check_pairs(pairs)
         if problems:
             self._fail(problems)
-        data_list = []
+        data_list: list[dict] = []
         for image, mask in pairs:
-            info = dict(img_path=image, label_map=None, reduce_zero_label=False, seg_fields=[])
-            if mask is not None:
-                info['seg_map_path'] = mask
-            data_list.append(info)
+            info = dict(img_path=image, label_map=None, reduce_zero_label=False)
+            data_list.append(info | dict(seg_fields=[]) | (dict(seg_map_path=mask) if mask else {}))
         return data_list
 
     def _names(
@@ -180,7 +177,7 @@ class BinaryMedicalDataset(BaseSegDataset):
             if shared:
                 warnings.warn(
                     f'{len(shared)} of {len(names)} names are in '
-                    f'{self.ann_file or images.folder} and in {path} too: '
+                    f'{self.ann_file or self.data_prefix["img_path"]} and in {path} too: '
                     f'{first_ten(shared)}',
                     UserWarning,
                     stacklevel=2,
@@ -214,18 +211,8 @@ class BinaryMedicalDataset(BaseSegDataset):
         """Return the pairs of files that the names mean."""
         pairs, seen = [], set()
         for name in names:
-            paths: list[str | None] = []
-            for kind, index in (('image', images), ('mask', masks)):
-                found = [] if index is None else index.find(name)
-                if index is not None and not found:
-                    wanted = f'{name}{index.suffix}' + ('' if index.exact else '.*')
-                    problems.append(f'{kind} missing: {osp.join(index.folder, wanted)}')
-                elif len(found) > 1:
-                    problems.append(
-                        f'{kind} of {name!r} is ambiguous in {index.folder}: ' + ', '.join(found)
-                    )
-                paths.append(osp.join(index.folder, found[0]) if len(found) == 1 else None)
-            image, mask = paths
+            image = _path(images, 'image', name, problems)
+            mask = None if masks is None else _path(masks, 'mask', name, problems)
             if image is None or (masks is not None and mask is None):
                 continue
             if image in seen:
@@ -242,3 +229,16 @@ class BinaryMedicalDataset(BaseSegDataset):
             f'{len(problems)} problem{"s" if len(problems) > 1 else ""} with the files of '
             f'{self.ann_file or self.data_prefix["img_path"]}:{first_ten(problems, lines=True)}'
         )
+
+
+def _path(index: FolderIndex, kind: str, name: str, problems: list[str]) -> str | None:
+    """Return the one file that a name means."""
+    found = index.find(name)
+    if len(found) == 1:
+        return osp.join(index.folder, found[0])
+    if found:
+        problems.append(f'{kind} of {name!r} is ambiguous in {index.folder}: ' + ', '.join(found))
+    else:
+        wanted = f'{name}{index.suffix}' + ('' if index.exact else '.*')
+        problems.append(f'{kind} missing: {osp.join(index.folder, wanted)}')
+    return None

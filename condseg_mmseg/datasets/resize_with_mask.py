@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import mmcv.transforms
-import numpy as np
 from mmseg.datasets.transforms import (
     PackSegInputs,
     RandomMosaic,
@@ -16,80 +16,81 @@ from mmseg.datasets.transforms import (
 )
 from mmseg.registry import TRANSFORMS
 
-from .mask_resize import complement, resize_mask
-from .soft_mask import SoftMask
-from .transforms import BinarizeMask, ScoreAtInputSize
+from .load_binary_mask import LoadMask, sample_name
+from .mask_resize import resize_mask
 
 
-@TRANSFORMS.register_module(name=['ResizeWithMask', 'ResizeWithSoftMask'])
+@TRANSFORMS.register_module()
 class ResizeWithMask(Resize):
-    """mmseg's ``Resize``, with masks on the grid of the image (:func:`.resize_mask`).
+    """mmseg's ``Resize``, with the mask on the grid of the image (:func:`.resize_mask`).
 
-    The rule goes by what a mask is, not by what values one file holds: masks of ``BinarizeMask``
-    are resized bilinearly and cut at 0.5, those of ``SoftMask`` stay soft, both also as the
-    ``background_mask`` of ``KeepBackgroundMask``; all other ``seg_fields`` are labels, and take
-    the centre-aligned nearest one. The image is resized as by ``Resize``; masks fit its default,
+    The ``gt_seg_map`` of ``LoadBinaryMask`` is resized bilinearly and cut at 0.5, that of
+    ``LoadSoftMask`` stays soft. Every other entry of ``seg_fields`` holds labels, and takes the
+    nearest one, centres on centres. The image is resized as by ``Resize``; masks fit its default,
     ``interpolation='bilinear'`` of the backend ``cv2``. mmcv's ``RandomResize`` and
-    ``RandomChoiceResize`` take it as ``resize_type``. ``ResizeWithSoftMask`` is its former name.
+    ``RandomChoiceResize`` take it as ``resize_type``.
 
-    Required keys: ``img``. Modified keys: as ``Resize``, and ``background_mask``. Added keys:
-    ``mask_resized``.
+    Required keys: ``img``. Modified keys: as ``Resize``.
 
     Args:
         *args: As in mmseg's ``Resize``.
+        labels: ``gt_seg_map`` is a map of several labels too, of ``LoadAnnotations``. Default
+            False: 0, 1 and 255 (ignored), or soft.
         **kwargs: As in mmseg's ``Resize``.
 
     Shapes:
         masks (H, W) to the size of the resized image.
+
+    Raises:
+        ValueError: At run time for a ``gt_seg_map`` of other values, without ``labels``.
     """
+
+    def __init__(self, *args: Any, labels: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.labels = labels
 
     def _resize_seg(self, results: dict) -> None:
         size = tuple(results['img_shape'][:2])  # set from the image, which is resized first
-        binarized = results.get('mask_binarized', False)
         for key in results.get('seg_fields', ()):
             if results.get(key) is not None:
-                results[key] = resize_mask(results[key], size, binarized and key == 'gt_seg_map')
-                results['mask_resized'] = True
-        background = results.get('background_mask')
-        if background is not None and np.issubdtype(background.dtype, np.floating):
-            results['background_mask'] = resize_mask(background, size, binarized)
-        elif background is not None:  # halfway is foreground in both
-            foreground = resize_mask(complement(background), size, binarized)
-            results['background_mask'] = complement(foreground)
+                labels = self.labels or key != 'gt_seg_map'
+                results[key] = resize_mask(results[key], size, labels, sample_name(results))
 
 
-ResizeWithSoftMask = ResizeWithMask
 _NEAREST = (mmcv.transforms.Resize, ResizeToMultiple, ResizeShortestEdge, RandomMosaic)
 
 
-def check_mask_steps(steps: Iterable) -> None:
-    """Look for steps of a pipeline that stem from the former rule of masks.
+def _nested(transforms: Iterable[Any]) -> Iterator[Any]:
+    """Yield transforms and those that wrappers such as ``TestTimeAug`` hold."""
+    for transform in transforms:
+        yield transform
+        inner = getattr(transform, 'transforms', ())
+        yield from _nested(inner if isinstance(inner, (list, tuple)) else [inner])
+
+
+def warn_of_nearest(steps: Iterable[Any]) -> None:
+    """Warn of a transform of mmseg that resizes a mask after it was read as 0/1 or soft.
+
+    ``Resize`` (by itself or in ``RandomResize``), ``ResizeToMultiple``, ``ResizeShortestEdge`` and
+    ``RandomMosaic`` take OpenCV's nearest pixel, up to half a pixel off the image.
 
     Args:
-        steps: Built transforms, those in wrappers included.
-
-    Raises:
-        ValueError: For ``ScoreAtInputSize`` with its former argument.
+        steps: Built transforms of a pipeline.
 
     Warns:
-        UserWarning: For a transform of mmseg that resizes masks (``Resize``, by itself or in
-            ``RandomResize``, ``ResizeToMultiple``, ``ResizeShortestEdge``, ``RandomMosaic``) after
-            ``BinarizeMask`` or ``SoftMask``: it takes OpenCV's nearest pixel, up to half a pixel
-            off the image.
+        UserWarning: Naming the transform and its replacement.
     """
-    binarized = False
-    for step in steps:
+    loaded = False
+    for step in _nested(steps):
         if isinstance(step, PackSegInputs):  # it ends a view of TestTimeAug
-            binarized = False
-        if isinstance(step, (BinarizeMask, SoftMask)):
-            binarized = True
-        if isinstance(step, ScoreAtInputSize):
-            step.refuse_interpolation()
+            loaded = False
+        if isinstance(step, LoadMask):
+            loaded = True
         resize = getattr(step, 'resize', step)
-        if binarized and isinstance(resize, _NEAREST) and not isinstance(resize, ResizeWithMask):
+        if loaded and isinstance(resize, _NEAREST) and not isinstance(resize, ResizeWithMask):
             warnings.warn(
-                f'{type(resize).__name__} after the mask was cut takes its nearest pixel, '
-                "up to half a pixel beside the image's; use ResizeWithMask (in RandomResize: "
+                f'{type(resize).__name__} after the mask was loaded takes its nearest pixel, up to '
+                "half a pixel beside the image's; use ResizeWithMask (in RandomResize: "
                 "resize_type='ResizeWithMask')",
                 UserWarning,
                 stacklevel=3,

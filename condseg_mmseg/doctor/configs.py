@@ -150,14 +150,16 @@ def _rule(dataset: BaseSegDataset, pipeline: Sequence) -> MaskRule:
     for step in _transforms(pipeline):
         name = step.get('type')
         steps.setdefault(name if isinstance(name, str) else getattr(name, '__name__', ''), step)
-    backend = steps.get('LoadAnnotations', {}).get('imdecode_backend', 'pillow')
-    rule = MaskRule(backend=backend, origin='config')
-    if 'BinarizeMask' in steps:
-        step = steps['BinarizeMask']
-        mode, threshold = step.get('mode', 'threshold'), step.get('threshold')
+    load = steps.get('LoadBinaryMask') or steps.get('LoadAnnotations') or {}
+    rule = MaskRule(backend=load.get('imdecode_backend', 'pillow'), origin='config')
+    step, mode = steps.get('LoadBinaryMask'), 'auto'
+    if step is None:
+        step, mode = steps.get('BinarizeMask'), 'threshold'  # the former name and its default
+    if step is not None:
+        mode, threshold = step.get('mode', mode), step.get('threshold')
         threshold = 127 if threshold is None else threshold
         return replace(rule, mode=mode, threshold=threshold, ignore_index=step.get('ignore_index'))
-    if 'SoftMask' in steps:
+    if 'LoadSoftMask' in steps or 'SoftMask' in steps:
         return replace(rule, mode='auto')
     if 'LoadAnnotations' not in steps:  # nothing says how masks are read
         return MaskRule()

@@ -17,7 +17,7 @@ FULL_SHARE = 0.999
 class MaskRule:
     """How the values of masks become foreground.
 
-    The modes are ``'threshold'``, ``'nonzero'`` and ``'auto'`` as in ``BinarizeMask``,
+    The modes are ``'threshold'``, ``'nonzero'`` and ``'auto'`` as in ``LoadBinaryMask``,
     ``'labels'`` (the values are the classes), and ``'guess'`` (still to be found from the masks).
     """
 
@@ -86,16 +86,16 @@ def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
     allowed = (rule.num_classes or 255) + rule.reduce_zero_label
     wrong = values[(values >= allowed) & (values != IGNORE)]
     if mask.ndim == 3 and mask.shape[2] > 1:
-        reason = f'it has {mask.shape[2]} channels and the pipeline no BinarizeMask'
+        reason = f'it has {mask.shape[2]} channels and the pipeline no LoadBinaryMask'
     elif len(wrong):
         reason = (
-            f'the pipeline has no BinarizeMask, so that its values are classes, and {wrong[0]} is '
+            f'the pipeline has no LoadBinaryMask, so its values are classes, and {wrong[0]} is '
             f'none of 0..{allowed - 1}'
         )
     elif values[-1] == IGNORE and not np.isin(values, range(1, IGNORE)).any():
         reason = (
-            'the pipeline has no BinarizeMask, so that its foreground, 255, would be ignored; use '
-            'BinarizeMask(threshold=127)'
+            'the pipeline has no LoadBinaryMask, so its foreground, 255, would be ignored; use '
+            "LoadBinaryMask(mode='threshold')"
         )
     return classes, reason
 

@@ -185,7 +185,7 @@ class PerImageBinaryMetric(BaseMetric):
                 raise UserError(
                     f'{path}: the prediction has shape {tuple(pred.shape)}, the mask '
                     f'{tuple(target.shape)}. The order of a test pipeline is LoadImageFromFile, '
-                    'ResizeWithMask, LoadAnnotations, BinarizeMask and, to score at the input '
+                    'ResizeWithMask, LoadBinaryMask and, to score at the input '
                     'size, ScoreAtInputSize'
                 )
             classes = (self.dataset_meta or {}).get('classes') or (None, None)

@@ -96,5 +96,5 @@ def check_truth(path: str, target: torch.Tensor, num_classes: int, ignore_index:
         values = torch.unique(target[wrong])[:10].tolist()
         raise UserError(
             f'{path}: its mask has the labels {values} beside 0..{num_classes - 1} and '
-            f'{ignore_index} (ignored); is BinarizeMask missing in the test pipeline?'
+            f'{ignore_index} (ignored); is LoadBinaryMask missing in the test pipeline?'
         )

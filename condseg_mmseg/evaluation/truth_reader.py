@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mmseg.datasets.transforms import LoadAnnotations
 
-from ..datasets.transforms import BinarizeMask, ScoreAtInputSize
+from ..datasets.load_binary_mask import binarize
+from ..datasets.mask_resize import resize_mask
 from ..utils.errors import UserError
 from ..utils.mask_values import highest_value, mask_scale, to_grey
 from .prediction_folder import FolderError
@@ -29,7 +29,7 @@ class TruthReader:
 
     Args:
         mask_mode: ``'auto'`` (0/1 or 0/255, file by file), ``'threshold'`` (grey value above 127)
-            or ``'nonzero'`` (labels), as of ``BinarizeMask``.
+            or ``'nonzero'`` (labels), as of ``LoadBinaryMask``.
 
     Raises:
         UserError: ``mask_mode`` is none of these.
@@ -39,15 +39,11 @@ class TruthReader:
         if mask_mode not in MASK_MODES:
             raise UserError(f'--mask-mode must be one of {MASK_MODES}, got {mask_mode!r}')
         self.load = LoadAnnotations()
-        self.binarize = BinarizeMask(mode=mask_mode)
-        self.resize = ScoreAtInputSize()
         self.mode = mask_mode
 
-    def _decode(self, path: str) -> dict[str, Any]:
+    def _decode(self, path: str) -> np.ndarray:
         results = dict(seg_map_path=path, seg_fields=[], reduce_zero_label=False, label_map=None)
-        results = self.load(results)
-        results['ori_shape'] = results['img_shape'] = results['gt_seg_map'].shape[:2]
-        return results
+        return self.load(results)['gt_seg_map']
 
     def __call__(self, path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
         """Read a mask.
@@ -59,11 +55,8 @@ class TruthReader:
         Returns:
             0 and 1, (H, W).
         """
-        results = self.binarize(self._decode(path))
-        if shape is not None:
-            results['img_shape'] = shape
-            results = self.resize(results)
-        return results['gt_seg_map']
+        mask = binarize(self._decode(path), self.mode, name=path)
+        return mask if shape is None else resize_mask(mask, shape)
 
     def inspect(self, paths: Sequence[str]) -> str:
         """Look at all masks, at their own size, before any is scored.
@@ -81,12 +74,12 @@ class TruthReader:
         kinds: Counter[str] = Counter()
         problems, highest = [], 0
         for path in paths:
-            mask = self._decode(path)['gt_seg_map']
+            mask = self._decode(path)
             top = highest_value(mask)
             if self.mode == 'threshold':
                 top = int(to_grey(mask).max(initial=0))
             highest = max(highest, top)
-            if top <= (self.binarize.threshold or 0):
+            if top <= (127 if self.mode == 'threshold' else 0):
                 kinds['empty'] += 1
             elif self.mode == 'auto':
                 try:

@@ -200,8 +200,8 @@ def _judge_originals(plan: Plan, seen: Mapping[str, Seen], findings: Findings) -
     doubts = [mask for mask in masks if mask.doubt]
     if doubts and plan.strict_masks:
         for mask in doubts:
-            text = mask.doubt.replace("BinarizeMask(mode='nonzero')", '--mask-mode nonzero')
-            text = text.replace('BinarizeMask(threshold=127)', '--mask-mode threshold')
+            text = mask.doubt.replace("LoadBinaryMask(mode='nonzero')", '--mask-mode nonzero')
+            text = text.replace("LoadBinaryMask(mode='threshold')", '--mask-mode threshold')
             text = f'mask {mask.job.entry}: {text} (--force-mode: take it as it is)'
             findings.add('problem', text)
     elif doubts:

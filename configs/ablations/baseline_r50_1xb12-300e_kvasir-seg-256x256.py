@@ -1,7 +1,13 @@
 # Ablation: the encoder with the light head of stage 1 in place of neck and decoder.
-_base_ = '../condseg/condseg_r50_1xb12-300e_kvasir-seg-256x256.py'
+#     condseg train baseline_r50_1xb12-300e_kvasir-seg-256x256
+# Not trained by us. Take a GPU, as for all configs of 300 epochs.
+_base_ = [
+    '../_base_/models/condseg_r50.py',
+    '../_base_/datasets/kvasir_seg.py',
+    '../_base_/schedules/schedule_300e.py',
+    '../_base_/default_runtime.py',
+]
 model = dict(
-    backbone=dict(init_cfg=dict(_delete_=True, **_base_.imagenet)),
     neck=None,
     decode_head=dict(
         _delete_=True, type='EncoderFusionHead', in_channels=_base_.model.neck.in_channels

@@ -1,4 +1,17 @@
-_base_ = ['../_base_/presets/stage2_paper.py', '../_base_/datasets/isic2016.py']
+# ConDSeg with ResNet-50 on ISIC-2016, the paper's choices: stage 2, after stage 1.
+#     condseg train condseg-stage1_r50_paper_1xb4-300e_isic2016-256x256 \
+#         condseg_r50_paper_1xb4-300e_isic2016-256x256
+# Not trained by us. 45.55 M parameters; a step of 12 images takes 61 s on two CPU threads
+# (docs/performance.md), so take a GPU.
+_base_ = [
+    '../_base_/models/condseg_r50_paper.py',
+    '../_base_/datasets/isic2016.py',
+    '../_base_/schedules/schedule_300e.py',
+    '../_base_/default_runtime.py',
+]
 stage1 = 'work_dirs/condseg-stage1_r50_paper_1xb4-300e_isic2016-256x256'
 model = dict(backbone=dict(init_cfg=dict(checkpoint=stage1)))
-train_dataloader = dict(batch_size=_base_.batch_size)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
+batch_size = 4
+train_dataloader = dict(batch_size=batch_size)
+auto_scale_lr = dict(base_batch_size=batch_size)

@@ -48,7 +48,7 @@ def through_mmseg(data: Path, size: tuple | None, **options) -> dict:
     steps = [dict(type='LoadImageFromFile')]
     if size:
         steps.append(dict(type='Resize', scale=size[::-1], keep_ratio=False))
-    steps += [dict(type='LoadAnnotations'), dict(type='BinarizeMask')]
+    steps.append(dict(type='LoadBinaryMask'))
     if size:
         steps.append(dict(type='ScoreAtInputSize'))
     steps.append(dict(type='PackSegInputs'))

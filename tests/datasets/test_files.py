@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from condseg_mmseg.datasets.files import FolderIndex
 
 
@@ -20,3 +22,13 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     assert sorted(FolderIndex(str(root)).files) == found
     (tmp_path / 'link').symlink_to(root)
     assert sorted(FolderIndex(str(tmp_path / 'link')).files) == found
+
+
+def test_the_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in 'ab':
+        (tmp_path / f'{name}.jpg').touch()
+    index = FolderIndex(str(tmp_path))
+    monkeypatch.setattr('os.scandir', lambda *_: pytest.fail('scanned again'))
+    assert index.find('a') == ['a.jpg']
+    assert index.find('b.jpg') == ['b.jpg']
+    assert index.find('d') == []

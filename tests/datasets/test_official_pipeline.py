@@ -23,8 +23,7 @@ def train_pipeline(
     turn, horizontal, vertical, holes = prob if isinstance(prob, tuple) else [prob] * 4
     return [
         dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations'),
-        dict(type='SoftMask'),
+        dict(type='LoadSoftMask'),
         *([dict(type='KeepBackgroundMask')] if background else []),
         dict(type='RandomRotateReflect', prob=turn, degree=degree),
         dict(type='RandomFlip', prob=horizontal, direction='horizontal'),

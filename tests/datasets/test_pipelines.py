@@ -84,7 +84,7 @@ def test_background_is_one_minus_foreground_after_any_augmentation(
 def test_cut_out_blackens_the_image_and_leaves_the_mask(root: Path) -> None:
     cfg = config(root, 'kvasir_seg')
     (cut_out,) = [t for t in cfg.train_pipeline if t['type'] == 'RandomCutOut']
-    results = dict(img=np.full((256, 256, 3), 9, np.uint8), **mask_sample(blob(256, 256)))
+    results = mask_sample(blob(256, 256), img=np.full((256, 256, 3), 9, np.uint8))
     out = TRANSFORMS.build(dict(cut_out, prob=1.0))(results)
     assert np.array_equal(out['gt_seg_map'], blob(256, 256))
     black = (out['img'] == 0).all(2)
@@ -220,11 +220,12 @@ def test_views_of_the_tta_pipeline(root: Path, kvasir_like: Path, name: str) -> 
 
 def test_configs_differ_only_in_what_they_are_named_for(root: Path) -> None:
     base, small = (config(root, name) for name in CONFIGS)
-    assert small.dump().replace('160', '256') == base.dump()
+    same = small.dump().replace('160', '256').replace('batch_size=8', 'batch_size=12')
+    assert same == base.dump()
     assert small.dump() != base.dump()
 
 
-def test_kvasir_masks_are_binarised_in_silence(root: Path, kvasir_dir: Path) -> None:
+def test_kvasir_masks_are_read_in_silence(root: Path, kvasir_dir: Path) -> None:
     cfg = config(root, 'kvasir_seg')
     data = dataset(cfg, kvasir_dir, 'val', check_files=False)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""One rule for masks that change their size: the function, ResizeWithMask, what is refused."""
+"""One rule for masks that change their size: the function, ResizeWithMask, what warns."""
 
 import warnings
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import blob, mask_sample
+from helpers import blob, mask_file, mask_sample
 from mmengine.dataset import Compose
 from mmseg.registry import DATASETS, TRANSFORMS
 
-from condseg_mmseg.datasets import BinarizeMask, ResizeWithMask, ResizeWithSoftMask, SoftMask
-from condseg_mmseg.datasets.mask_resize import complement, resize_mask, resize_soft
+from condseg_mmseg.datasets import LoadBinaryMask, LoadSoftMask, ResizeWithMask
+from condseg_mmseg.datasets.mask_resize import resize_mask, resize_soft
 
 SIZES = [(24, 32), (64, 96), (11, 17), (1, 1), (160, 160), (256, 256)]
 
@@ -24,7 +24,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 200 * (a & b).sum() / (a.sum() + b.sum())
 
 
-# ------------------------------------------------------------------------- binarised masks
+# ------------------------------------------------------------------------- binary masks
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -33,7 +33,7 @@ def test_an_image_of_the_mask_is_cut_at_the_same_pixels(shape: tuple, size: tupl
     """To the pixel, halfway ones included, which the second shape has plenty of."""
     mask = blob(*shape) // 255
     image = cv2.resize(255 * mask, size[::-1], interpolation=cv2.INTER_LINEAR)
-    out = resize_mask(mask, size, binarized=True)
+    out = resize_mask(mask, size)
     assert out.dtype == np.uint8
     assert np.array_equal(out, image / 255 > 0.5)
     exact = cv2.resize(mask.astype(np.float64), size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -41,10 +41,9 @@ def test_an_image_of_the_mask_is_cut_at_the_same_pixels(shape: tuple, size: tupl
     assert np.array_equal(out[clear], exact[clear] > 0.5)
 
 
-def test_halfway_is_foreground_in_a_mask_and_in_no_background() -> None:
+def test_halfway_is_foreground() -> None:
     mask = np.array([[0, 1, 1, 0, 0, 0]], np.uint8)
-    assert resize_mask(mask, (1, 3), True).tolist() == [[1, 1, 0]]
-    assert complement(resize_mask(mask, (1, 3), True)).tolist() == [[0, 0, 1]]
+    assert resize_mask(mask, (1, 3)).tolist() == [[1, 1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -63,13 +62,13 @@ def test_halfway_is_foreground_in_a_mask_and_in_no_background() -> None:
     ],
 )
 def test_ignored_pixels_by_hand(mask: list, size: tuple, expected: list) -> None:
-    assert resize_mask(np.array(mask, np.uint8), size, True).tolist() == expected
+    assert resize_mask(np.array(mask, np.uint8), size).tolist() == expected
 
 
 def test_an_ignored_border_neither_grows_into_the_object_nor_the_object_into_it() -> None:
     mask = np.zeros((40, 60), np.uint8)
     mask[:, 20:40], mask[:, 40:] = 1, 255
-    out = resize_mask(mask, (13, 17), True)
+    out = resize_mask(mask, (13, 17))
     assert set(np.unique(out)) == {0, 1, 255}
     assert (out == out[:1]).all()
     assert (out[0] == 1).sum() == pytest.approx(17 / 3, abs=1)
@@ -82,7 +81,7 @@ def test_an_ignored_border_neither_grows_into_the_object_nor_the_object_into_it(
 
 @pytest.mark.parametrize('size', [(24, 32), (64, 96), (37, 53)])
 def test_soft_masks_are_resized_bilinearly_as_grey_ones(size: tuple) -> None:
-    out = resize_mask(soft(blob()), size, True)
+    out = resize_mask(soft(blob()), size)
     expected = cv2.resize(blob(), size[::-1], interpolation=cv2.INTER_LINEAR)
     assert np.array_equal(out, expected.astype(np.float32) / 255)
     assert ((out > 0) & (out < 1)).any() == (size != (37, 53))
@@ -119,34 +118,36 @@ def nearest(mask: np.ndarray, size: tuple) -> np.ndarray:
 @pytest.mark.parametrize('size', [(23, 31), (64, 97), (7, 11), (1, 1)])
 def test_labels_are_those_under_the_centres(size: tuple) -> None:
     labels = np.random.default_rng(0).integers(0, 9, (45, 59), dtype=np.uint8)
-    out = resize_mask(labels, size, binarized=False)
+    out = resize_mask(labels, size, labels=True)
     assert np.array_equal(out, nearest(labels, size))
     colours = np.repeat(labels[..., None], 3, 2)
-    assert np.array_equal(resize_mask(colours, size, False), np.repeat(out[..., None], 3, 2))
+    assert np.array_equal(resize_mask(colours, size, True), np.repeat(out[..., None], 3, 2))
     plain = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
     assert not np.array_equal(out, plain)  # what mmseg's Resize does
 
 
-def test_the_rule_goes_by_the_kind_and_not_by_the_values() -> None:
+def test_the_argument_decides_and_not_the_values() -> None:
     """A map of labels that happens to hold 0 and 1 only is resized as its neighbours are."""
     zero_one = np.tile(np.array([[1, 0, 0, 1, 0, 0]], np.uint8), (6, 1))
     several = 7 * zero_one
     several[0, 1] = 3
-    out = [resized(mask, (3, 3))['gt_seg_map'] for mask in (zero_one, several)]
+    out = [resized(mask, (3, 3), labels=True)['gt_seg_map'] for mask in (zero_one, several)]
     assert np.array_equal(out[0] == 1, out[1] == 7)
     assert out[0].tolist() == nearest(zero_one, (3, 3)).tolist() == [[0, 1, 0]] * 3
-    cut = resized(zero_one, (3, 3), mask_binarized=True)['gt_seg_map']
-    assert cut.tolist() == [[1, 1, 0]] * 3
+    assert resized(zero_one, (3, 3))['gt_seg_map'].tolist() == [[1, 1, 0]] * 3
+    for size in ((3, 3), (6, 6)):  # its own size too
+        with pytest.raises(ValueError, match=r'^mask\.png: the mask holds \[3, 7\] .*labels=True'):
+            resized(several, size)
 
 
 # --------------------------------------------------------------------------- ResizeWithMask
 
 
-def resized(mask: np.ndarray, size: tuple, mask_binarized: bool = False, **options) -> dict:
+def resized(mask: np.ndarray, size: tuple, **options) -> dict:
     """Resize an image of the mask's size and the mask to (height, width)."""
     transform = dict(type='ResizeWithMask', scale=size[::-1], **options)
     results = mask_sample(mask, img=np.zeros((*mask.shape, 3), np.uint8))
-    return TRANSFORMS.build(transform)(results | dict(mask_binarized=mask_binarized))
+    return TRANSFORMS.build(transform)(results)
 
 
 @pytest.mark.parametrize('ratio', [True, False])
@@ -154,7 +155,7 @@ def resized(mask: np.ndarray, size: tuple, mask_binarized: bool = False, **optio
 def test_masks_get_the_size_of_the_image(ratio: bool, kind: str) -> None:
     mask = blob(41, 80)
     mask = soft(mask) if kind == 'soft' else mask // 255
-    out = resized(mask, (32, 32), kind == 'binary', keep_ratio=ratio)
+    out = resized(mask, (32, 32), labels=kind == 'labels', keep_ratio=ratio)
     size = (16, 32) if ratio else (32, 32)
     assert out['img'].shape[:2] == out['gt_seg_map'].shape == out['img_shape'] == size
     assert out['gt_seg_map'].dtype == mask.dtype
@@ -164,44 +165,34 @@ def test_masks_get_the_size_of_the_image(ratio: bool, kind: str) -> None:
         assert out[key] == expected[key]
 
 
-@pytest.mark.parametrize('kind', ['soft', 'binary'])
-def test_random_resize_of_mmcv_can_use_it(kind: str) -> None:
+def test_every_other_field_holds_labels() -> None:
+    results = mask_sample(blob() // 255, img=np.zeros((37, 53, 3), np.uint8), parts=blob() // 51)
+    results['seg_fields'] = ['gt_seg_map', 'parts']
+    out = ResizeWithMask(scale=(32, 24))(results)
+    assert np.array_equal(out['gt_seg_map'], resize_mask(blob() // 255, (24, 32)))
+    assert np.array_equal(out['parts'], nearest(blob() // 51, (24, 32)))
+
+
+@pytest.mark.parametrize('load', [LoadSoftMask, LoadBinaryMask])
+def test_random_resize_of_mmcv_can_use_it(tmp_path: Path, load: type) -> None:
     random = dict(type='RandomResize', scale=(60, 40), ratio_range=(0.5, 0.5))
-    steps = [SoftMask() if kind == 'soft' else BinarizeMask(mode='auto')]
-    steps.append(dict(random, resize_type='ResizeWithMask'))
+    steps = [load(), dict(random, resize_type='ResizeWithMask')]
     image = np.repeat(blob()[..., None], 3, 2)
-    out = Compose(steps)(mask_sample(blob(), img=image))
+    out = Compose(steps)(mask_file(tmp_path, blob(), img=image))
     assert out['img'].shape == (20, 30, 3)
     share = out['img'][..., 0] / np.float32(255)
-    assert np.array_equal(out['gt_seg_map'], share if kind == 'soft' else share > 0.5)
-
-
-def test_the_former_name_is_the_same_class() -> None:
-    assert ResizeWithSoftMask is ResizeWithMask
-    transform = TRANSFORMS.build(dict(type='ResizeWithSoftMask', scale=(32, 24), keep_ratio=False))
-    assert type(transform) is ResizeWithMask
-    assert repr(transform).startswith('ResizeWithMask(scale=(32, 24), ')
+    assert np.array_equal(out['gt_seg_map'], share if load is LoadSoftMask else share > 0.5)
 
 
 def test_an_image_without_a_mask() -> None:
     results = dict(img=np.zeros((9, 9, 3), np.uint8), img_shape=(9, 9))
-    out = ResizeWithMask(scale=(5, 4))(results)
-    assert out['img_shape'] == (4, 5)
-    assert 'mask_resized' not in out  # one that is loaded after it is not
+    assert ResizeWithMask(scale=(5, 4))(results)['img_shape'] == (4, 5)
 
 
-def test_a_mask_is_cut_before_it_is_resized() -> None:
-    steps = (ResizeWithMask(scale=(32, 24)), BinarizeMask(mode='auto'))
-    results = mask_sample(blob(24, 32), img=np.zeros((24, 32, 3), np.uint8))
-    with pytest.raises(ValueError, match=r'resized already; put BinarizeMask right after Load'):
-        Compose(steps)(results)
+# ------------------------------------------------------------------- resizes of mmseg
 
 
-# ------------------------------------------------------------------- pipelines of before
-
-
-LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-CUT = dict(type='BinarizeMask', mode='auto')
+IMAGE, LOAD = dict(type='LoadImageFromFile'), dict(type='LoadBinaryMask')
 
 
 def build(tmp_path: Path, pipeline: list[dict], **options) -> object:
@@ -221,54 +212,35 @@ def build(tmp_path: Path, pipeline: list[dict], **options) -> object:
     ],
     ids=lambda step: step['type'],
 )
-def test_a_nearest_resize_after_the_cut_warns(tmp_path: Path, resize: dict) -> None:
-    with pytest.warns(UserWarning, match='Resize after the mask was cut takes its nearest pixel'):
-        build(tmp_path, [*LOAD, CUT, resize])
+def test_a_nearest_resize_after_the_mask_warns(tmp_path: Path, resize: dict) -> None:
+    with pytest.warns(
+        UserWarning, match='Resize after the mask was loaded takes its nearest pixel'
+    ):
+        build(tmp_path, [IMAGE, LOAD, resize])
     ours = dict(resize, resize_type='ResizeWithMask')
     if resize['type'] == 'Resize':
         ours = dict(resize, type='ResizeWithMask')
-    view = [[LOAD[1]], [CUT], [dict(type='PackSegInputs')]]
+    view = [[LOAD], [dict(type='PackSegInputs')]]
     both = dict(type='TestTimeAug', transforms=[[resize, resize], *view])
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        build(tmp_path, [*LOAD, CUT, ours])
-        build(tmp_path, [LOAD[0], resize, LOAD[1], CUT])
-        build(tmp_path, [LOAD[0], both])
+        build(tmp_path, [IMAGE, LOAD, ours])
+        build(tmp_path, [IMAGE, resize, LOAD])
+        build(tmp_path, [IMAGE, both])
 
 
 @pytest.mark.parametrize(
-    ('cut', 'step'),
+    ('load', 'step'),
     [
-        (CUT, dict(type='ResizeToMultiple', size_divisor=32)),
-        (CUT, dict(type='ResizeShortestEdge', scale=32, max_size=64)),
-        (dict(type='SoftMask'), dict(type='Resize', scale=(32, 24))),
+        (LOAD, dict(type='ResizeToMultiple', size_divisor=32)),
+        (LOAD, dict(type='ResizeShortestEdge', scale=32, max_size=64)),
+        (dict(type='LoadSoftMask'), dict(type='Resize', scale=(32, 24))),
     ],
-    ids=['ResizeToMultiple', 'ResizeShortestEdge', 'SoftMask'],
+    ids=['ResizeToMultiple', 'ResizeShortestEdge', 'LoadSoftMask'],
 )
-def test_other_resizes_after_the_cut_warn_too(tmp_path: Path, cut: dict, step: dict) -> None:
-    with pytest.warns(UserWarning, match='after the mask was cut takes its nearest pixel'):
-        build(tmp_path, [*LOAD, cut, step])
-
-
-@pytest.mark.parametrize('interpolation', ['nearest', 'bilinear'])
-def test_a_test_pipeline_of_before_names_the_new_order(tmp_path: Path, interpolation: str) -> None:
-    score = dict(type='ScoreAtInputSize', mask_interpolation=interpolation)
-    resize, pack = dict(type='Resize', scale=(32, 24)), dict(type='PackSegInputs')
-    pipeline = [LOAD[0], resize, LOAD[1], score, CUT, pack]
-    message = rf"no mask_interpolation .*got '{interpolation}': .* put BinarizeMask before Score"
-    with pytest.raises(ValueError, match=message):
-        build(tmp_path, pipeline)
-    files = dict(
-        img_path=str(tmp_path / 'images/a.png'), seg_map_path=str(tmp_path / 'masks/a.png')
-    )
-    info = files | dict(seg_fields=[], reduce_zero_label=False, label_map=None)
-    with pytest.raises(ValueError, match=message):
-        Compose(pipeline)(dict(info))
-    # without masks, as mmseg's inference takes a pipeline, it predicts as ever
-    build(tmp_path, pipeline, data_prefix=dict(img_path='images'), test_mode=True)
-    packed = Compose([step for step in pipeline if step['type'] != 'LoadAnnotations'])(dict(info))
-    assert packed['data_samples'].ori_shape == (37, 53)
-    assert packed['data_samples'].img_shape == (24, 32)
+def test_other_resizes_after_the_mask_warn_too(tmp_path: Path, load: dict, step: dict) -> None:
+    with pytest.warns(UserWarning, match='after the mask was loaded takes its nearest pixel'):
+        build(tmp_path, [IMAGE, load, step])
 
 
 # ------------------------------------------------------------------------------ real masks
@@ -283,7 +255,7 @@ def test_real_masks(kvasir_dir: Path, shared_dir: Path, size: int) -> None:
         grey = cv2.imread(str(kvasir_dir / 'masks' / f'{name}.jpg'), cv2.IMREAD_GRAYSCALE)
         cut = (grey > 127).astype(np.uint8)
         published = cv2.resize(grey, (size, size), interpolation=cv2.INTER_LINEAR) / 255 > 0.5
-        scores.append(dice(resize_mask(cut, (size, size), True) > 0, published))
+        scores.append(dice(resize_mask(cut, (size, size)) > 0, published))
         near = cv2.resize(cut, (size, size), interpolation=cv2.INTER_NEAREST) > 0
         old.append(dice(near, published))
     assert len(scores) == 20
@@ -295,4 +267,4 @@ def test_real_masks(kvasir_dir: Path, shared_dir: Path, size: int) -> None:
     for path in clean:  # without noise the two are the same
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         published = cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR) / 255 > 0.5
-        assert np.array_equal(resize_mask(mask // 255, (size, size), True), published)
+        assert np.array_equal(resize_mask(mask // 255, (size, size)), published)

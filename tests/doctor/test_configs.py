@@ -12,9 +12,9 @@ CONFIG = """
 custom_imports = dict(imports=['condseg_mmseg'], allow_failed_imports=False)
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 train = dict(type='BinaryMedicalDataset', data_root='{root}', ann_file='train.txt',
-             pipeline=[*load, dict(type='BinarizeMask', {binarize})])
+             pipeline=[*load, dict(type='LoadBinaryMask', {binarize})])
 val = dict(type='BinaryMedicalDataset', data_root='{root}', ann_file='val.txt', test_mode=True,
-           pipeline=[*load, dict(type='TestTimeAug', transforms=[[dict(type='BinarizeMask')]])])
+           pipeline=[*load, dict(type='TestTimeAug', transforms=[[dict(type='LoadBinaryMask')]])])
 plain = dict(type='BaseSegDataset', data_root='{root}', img_suffix='.png', ann_file='train.txt',
              data_prefix=dict(img_path='images', seg_map_path='masks'),
              metainfo=dict(classes=('a', 'b')), pipeline=load)
@@ -31,11 +31,12 @@ def config(tmp_path: Path, loaders: str, binarize: str = '') -> Path:
 
 def test_config_names_its_splits_and_rules(tmp_path):
     loaders = 'train_dataloader = dict(dataset=train)\nval_dataloader = dict(dataset=val)\n'
-    path = config(tmp_path, loaders + 'test_dataloader = val_dataloader\n', 'threshold=99')
+    loaders += 'test_dataloader = val_dataloader\n'
+    path = config(tmp_path, loaders, "mode='threshold', threshold=99")
     splits, kinds, status = summary(path)
     assert {name: (s['pairs'], s['mask_rule'], s['role']) for name, s in splits.items()} == {
         'config/train': (2, 'foreground > 99 (config)', 'train'),
-        'config/val+test': (1, 'foreground > 127 (config)', 'val'),
+        'config/val+test': (1, '0/1 or 0/255, each by itself (config)', 'val'),
     }
     assert (kinds, status) == ({'same-list': 1}, 0)
 
@@ -80,8 +81,8 @@ def test_a_relative_root_is_looked_for_in_the_repository(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('value', 'binarize', 'wrong'),
     [
-        (1, '', 2), (1, "mode='nonzero'", 0), (1, "mode='auto'", 0), (255, "mode='auto'", 0),
-        (255, '', 0), (7, '', 2), (7, "mode='auto'", 2), (7, "mode='nonzero'", 0),
+        (1, "mode='threshold'", 2), (255, "mode='threshold'", 0), (7, "mode='threshold'", 2),
+        (1, '', 0), (255, '', 0), (7, '', 2), (1, "mode='nonzero'", 0), (7, "mode='nonzero'", 0),
     ],
 )  # fmt: skip
 def test_masks_must_fit_the_pipeline(tmp_path, value, binarize, wrong):
@@ -89,6 +90,13 @@ def test_masks_must_fit_the_pipeline(tmp_path, value, binarize, wrong):
     data(tmp_path / 'set', 'a', 'b', value=value)
     _, kinds, status = summary(path)
     assert (kinds.get('mask-values', 0), status) == (wrong, 3 if wrong else 0)
+
+
+def test_a_config_with_the_former_name_and_its_default(tmp_path):
+    path = config(tmp_path, 'train_dataloader = dict(dataset=train)\n')
+    path.write_text(path.read_text().replace('LoadBinaryMask', 'BinarizeMask'))
+    rule = summary(path)[0]['config/train']['mask_rule']
+    assert rule == 'foreground > 127 (config)'
 
 
 @pytest.mark.parametrize(('value', 'wrong'), [(255, 2), (1, 0), (2, 2)])

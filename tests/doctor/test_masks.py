@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from helpers import blob, mask_sample
+from helpers import blob
 
-from condseg_mmseg.datasets import BinarizeMask
+from condseg_mmseg.datasets.load_binary_mask import binarize
 from condseg_mmseg.doctor import masks
 
 
@@ -26,20 +26,19 @@ def _files() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize('name', _files())
 @pytest.mark.parametrize(
     'settings',
-    [dict(), dict(threshold=60), dict(mode='nonzero'), dict(mode='auto'),
-     dict(mode='nonzero', ignore_index=3), dict(threshold=127, ignore_index=1)],
+    [dict(mode='threshold'), dict(mode='threshold', threshold=60), dict(mode='nonzero'), dict(),
+     dict(mode='nonzero', ignore_index=3), dict(mode='threshold', ignore_index=1)],
 )  # fmt: skip
-@pytest.mark.filterwarnings('ignore::UserWarning')
-def test_masks_are_cut_as_binarize_mask_does(name, settings):
+def test_masks_are_cut_as_the_transform_does(name, settings):
     mask = _files()[name]
     rule = masks.MaskRule(
-        settings.get('mode', 'threshold'), settings.get('threshold', 127),
+        settings.get('mode', 'auto'), settings.get('threshold', 127),
         settings.get('ignore_index'),
     )  # fmt: skip
     classes, reason = masks.foreground(mask, rule)
-    transform, refused, expected = BinarizeMask(**settings), '', None
+    refused, expected = '', None
     try:
-        expected = transform.transform(mask_sample(mask))['gt_seg_map']
+        expected = binarize(mask, **settings)
     except ValueError as error:
         refused = str(error)
     assert bool(refused) <= bool(reason)

@@ -152,44 +152,17 @@ def test_wrong_options(options: dict, message: str) -> None:
         PerImageBinaryMetric(**options)
 
 
-# ----------------------------------------------------------------------------- protocol
-
-
-def test_protocol_input_size_refuses_a_prediction_that_was_resized_back() -> None:
+def test_every_sample_is_checked() -> None:
     pred, target = maps(0)
-    wrong = sample('a.jpg', pred, target, img_shape=(32, 32), scale_factor=(32 / 11, 32 / 7))
-    with pytest.raises(ValueError, match=r'a\.jpg: .*Add ScoreAtInputSize'):
-        evaluate([wrong])
-    assert evaluate([wrong], protocol='original')['image/mIoU'] > 0
-
-
-def test_protocol_original_refuses_a_sample_scored_at_input_size() -> None:
-    pred, target = maps(0)
-    wrong = sample('a.jpg', pred, target, scale_factor=(0.5, 0.25))
-    with pytest.raises(ValueError, match=r'a\.jpg: .*Remove ScoreAtInputSize'):
-        evaluate([wrong], protocol='original')
-    assert evaluate([wrong])['image/mIoU'] > 0
-
-
-@pytest.mark.parametrize('protocol', ['input_size', 'original'])
-@pytest.mark.parametrize('scale_factor', [None, (1.0, 1.0)])
-def test_images_that_have_the_input_size_fit_both_protocols(
-    protocol: str, scale_factor: tuple | None
-) -> None:
-    good = sample('a', *maps(0), scale_factor=scale_factor)
-    assert evaluate([good], protocol=protocol)['image/mIoU'] > 0
+    with pytest.raises(ValueError, match='Add ScoreAtInputSize'):
+        evaluate([sample('a', *maps(1)), sample('b', pred, target, img_shape=(32, 32))])
+    with pytest.raises(ValueError, match=r'b: .*\[2\].*LoadBinaryMask missing'):
+        evaluate([sample('a', *maps(1)), sample('b', pred, target + 1)])
 
 
 def test_prediction_and_mask_of_different_sizes() -> None:
     with pytest.raises(ValueError, match=r'shape \(4, 4\), the mask \(2, 3\)'):
         evaluate([sample('a', np.zeros((4, 4)), np.zeros((2, 3)))])
-
-
-@pytest.mark.parametrize('value', [2, 254, -1])
-def test_labels_that_were_not_binarised(value: int) -> None:
-    target = np.array([[0, 1], [255, value]])
-    with pytest.raises(ValueError, match=rf'a\.jpg: .*\[{value}\].*BinarizeMask missing'):
-        evaluate([sample('a.jpg', np.zeros((2, 2)), target)])
 
 
 def test_samples_that_cannot_be_scored() -> None:

@@ -75,7 +75,7 @@ def test_labels_are_no_truth_for_auto(data: Path, capsys: pytest.CaptureFixture)
     assert f'{data}/gt/c.png: neither a mask of 0 and 1 nor one of 0 and 255' in message
     assert 'gt/a.png' not in message
     assert 'give --mask-mode nonzero' in message
-    assert 'BinarizeMask' not in message  # a remedy for configs
+    assert 'LoadBinaryMask' not in message  # a remedy for configs
     assert not (data / 'a.csv').exists()
 
 

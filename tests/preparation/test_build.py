@@ -52,8 +52,7 @@ def test_the_dataset_class_reads_the_result(src, tmp_path, run):
         data_root=str(tmp_path / 'out'), ann_file='train.txt', other_ann_files=('val.txt',)
     )
     assert len(data) == 8
-    steps = ['LoadImageFromFile', 'LoadAnnotations', dict(type='BinarizeMask', mode='nonzero')]
-    load = Compose([dict(type=s) if isinstance(s, str) else s for s in steps])
+    load = Compose([dict(type='LoadImageFromFile'), dict(type='LoadBinaryMask', mode='nonzero')])
     mask = load(data.get_data_info(0))['gt_seg_map']
     assert np.unique(mask).tolist() == [0, 1]
 

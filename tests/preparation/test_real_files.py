@@ -23,8 +23,7 @@ def foreground(root, prefix, suffix, ann_file, mode):
         seg_map_suffix=suffix,
         test_mode=True,
     )
-    steps = [dict(type=name) for name in ('LoadImageFromFile', 'LoadAnnotations')]
-    load = Compose([*steps, dict(type='BinarizeMask', mode=mode)])
+    load = Compose([dict(type='LoadImageFromFile'), dict(type='LoadBinaryMask', mode=mode)])
     infos = [data.get_data_info(index) for index in range(len(data))]
     return {Path(info['img_path']).stem: load(info)['gt_seg_map'] for info in infos}
 

@@ -198,15 +198,14 @@ class SIDHead(BaseModule):
             raise ValueError(
                 "background_target='stored' needs a background_mask of the size of the mask, "
                 f'{tuple(label.shape[1:])}, in every sample, got {found}: put KeepBackgroundMask '
-                'after Resize, or use ResizeWithMask, which resizes the stored mask too; pack '
-                "it ('background_mask' in the meta_keys of PackSegInputs); the data preprocessor "
-                'must not pad'
+                'after the resize and background_mask among the meta_keys of PackSegInputs, or use '
+                'PackSoftSegInputs, which does both; the data preprocessor must not pad'
             )
         stored = torch.stack([torch.as_tensor(mask) for mask in masks])
         if stored.is_floating_point() and not label.is_floating_point():
             raise ValueError(
                 'the stored background_mask is soft, the mask is not: use PackSoftSegInputs, or '
-                'BinarizeMask in place of SoftMask'
+                'LoadBinaryMask in place of LoadSoftMask'
             )
         check_labels(stored, 2, self.ignore_index)
         return stored.to(label)

@@ -76,8 +76,8 @@ class BCEDiceLoss(nn.Module):
         if not one and seg_label.is_floating_point():
             raise ValueError(
                 f'soft labels ({seg_label.dtype}) need one logit map, got {seg_logits.shape[1]}: '
-                'set out_channels=1 of the head and use_sigmoid=True here, or use BinarizeMask and '
-                'PackSegInputs in place of SoftMask and PackSoftSegInputs'
+                'set out_channels=1 of the head and use_sigmoid=True here, or use LoadBinaryMask '
+                'and PackSegInputs in place of LoadSoftMask and PackSoftSegInputs'
             )
         if not one:
             loss = ce_dice(seg_logits, seg_label, ignore_index, weight, self.smooth)

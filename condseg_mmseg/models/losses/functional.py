@@ -36,8 +36,8 @@ def check_labels(
     if label.is_floating_point() and (num_classes, logit_maps) != (2, 1):
         raise ValueError(
             f'soft labels ({label.dtype}) need two classes and one logit map, got num_classes='
-            f'{num_classes} and {logit_maps} map(s): set out_channels=1, or use BinarizeMask and '
-            'PackSegInputs in place of SoftMask and PackSoftSegInputs'
+            f'{num_classes} and {logit_maps} map(s): set out_channels=1, or use LoadBinaryMask and '
+            'PackSegInputs in place of LoadSoftMask and PackSoftSegInputs'
         )
     if torch.compiler.is_compiling():
         return
@@ -47,7 +47,7 @@ def check_labels(
             values = torch.unique(label[wrong]).tolist()
             raise ValueError(
                 f'soft labels must lie in [0, 1] or be {ignore_index} (ignored), got also '
-                f'{values[:10]}: put SoftMask right after LoadAnnotations in the pipeline'
+                f'{values[:10]}: read masks by LoadSoftMask in the pipeline'
             )
         return
     wrong = ((label < 0) | (label >= num_classes)) & (label != ignore_index)
@@ -55,7 +55,7 @@ def check_labels(
         values = torch.unique(label[wrong]).tolist()
         raise ValueError(
             f'labels must be 0..{num_classes - 1} or {ignore_index} (ignored), got also '
-            f'{values[:10]}: put BinarizeMask right after LoadAnnotations in the pipeline, or set '
+            f'{values[:10]}: read masks by LoadBinaryMask in the pipeline, or set '
             'num_classes of every head to the classes of the data set'
         )
 

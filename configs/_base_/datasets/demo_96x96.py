@@ -1,26 +1,18 @@
 # Made by `condseg prepare demo`: in train.txt and val.txt small polyps come
 # in groups and large ones alone; test.txt breaks this co-occurrence.
 _base_ = './binary_256x256.py'
+from condseg_mmseg.configs import at_size  # noqa: E402
 
 data_root = 'data/demo/'
 img_size = (96, 96)
-
-
-def at_size(node):
-    """Copy a pipeline with every resize at img_size."""
-    if isinstance(node, dict):
-        size = dict(scale=img_size) if node.get('type') == 'ResizeWithMask' else {}
-        return {key: at_size(value) for key, value in node.items()} | size
-    return [at_size(item) for item in node] if isinstance(node, list) else node
-
-
+resize = dict(scale=img_size)
 # no holes: at this size they erase small polyps, but not their mask
-train_pipeline = [t for t in at_size(_base_.train_pipeline) if t['type'] != 'RandomCutOut']
-stage1_train_pipeline = [
-    t for t in at_size(_base_.stage1_train_pipeline) if t['type'] != 'RandomCutOut'
-]
-test_pipeline = at_size(_base_.test_pipeline)
-tta_pipeline = at_size(_base_.tta_pipeline)
+train_pipeline = at_size([t for t in _base_.train_pipeline if t != _base_.cut_out], img_size)
+stage1_train_pipeline = at_size(
+    [t for t in _base_.stage1_train_pipeline if t != _base_.cut_out], img_size
+)
+test_pipeline = at_size(_base_.test_pipeline, img_size)
+tta_pipeline = at_size(_base_.tta_pipeline, img_size)
 
 train_dataloader = dict(
     batch_size=8,

@@ -1,5 +1,5 @@
 # ConDSeg at a quarter of its width behind EfficientNet-Lite0: for machines without a GPU.
-_base_ = ['./condseg_r50.py']
+_base_ = './condseg_r50.py'
 channels = 32
 model = dict(
     backbone=dict(_delete_=True, type='EfficientNetLite', out_indices=(0, 1, 2, 3)),

@@ -1,5 +1,5 @@
 # Stage 1, Consistency Reinforcement: the encoder of condseg_r50.py behind a light head.
-_base_ = ['./condseg_r50.py']
+_base_ = './condseg_r50.py'
 model = dict(
     type='ConsistencyReinforcement',
     data_preprocessor=dict(type='TwoViewSegDataPreProcessor'),

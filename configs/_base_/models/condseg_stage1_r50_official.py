@@ -1,6 +1,6 @@
-# Switches of the released code: BGR / 255, sigmoid twice, L_cons without 1/2, one draw per batch, a
-# blur 7 high and 1 wide, colour functions on BGR.
-_base_ = ['./condseg_stage1_r50.py']
+# Stage 1, preset official, with the switches of the released code: BGR / 255, sigmoid twice, L_cons
+# without 1/2, one draw per batch, a blur 7 high and 1 wide, colour functions on BGR.
+_base_ = './condseg_stage1_r50.py'
 model = dict(
     data_preprocessor=dict(
         mean=[0.0, 0.0, 0.0],

@@ -13,6 +13,8 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(type='NonEmptyEpochTrainLoop', max_epochs=300, val_interval=1)
+# auto_scale_lr.enable=True scales the learning rate with the batch of all GPUs; epochs stay
+auto_scale_lr = dict(enable=False, base_batch_size=12)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # min_delta: mmengine's default of 0.1 would count a gain of 0.09 points as none

@@ -1,4 +1,5 @@
-# A short AdamW schedule by iterations: warm-up, then cosine. A leaf sets the number of epochs.
+# A short AdamW schedule by iterations: one epoch of warm-up (two steps or more), then cosine to the
+# end. A leaf sets train_cfg.max_epochs.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
@@ -6,20 +7,12 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
     clip_grad=dict(max_norm=5.0),
 )
-max_epochs = 20
+# mmengine ends a scheduler without `end` with the training
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=110),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=0.001,
-        by_epoch=True,
-        convert_to_iter_based=True,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-    ),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=True, convert_to_iter_based=True, end=1),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.001, by_epoch=True, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='NonEmptyEpochTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='NonEmptyEpochTrainLoop', val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -126,7 +126,7 @@ def test_one_channel_logs_dice_on_labels_of_another_size():
     label = torch.randint(0, 2, (3, 1, 33, 25))
     losses = head().train().loss(features(), samples(label), {})
     assert set(losses) == {'loss_mask', 'dice'}
-    with pytest.raises(ValueError, match=r'got also \[7\].*BinarizeMask'):
+    with pytest.raises(ValueError, match=r'got also \[7\].*LoadBinaryMask'):
         head().loss(features(), samples(torch.full_like(label, 7)), {})
 
 

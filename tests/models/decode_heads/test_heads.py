@@ -96,7 +96,7 @@ def test_four_levels_are_needed():
 @pytest.mark.parametrize('module', [head, lambda: SIDHead(8, (4, 4))], ids=['decoder', 'sid'])
 def test_masks_that_were_not_binarised_are_refused(module):
     label = torch.full((2, 1, 32, 24), 128)
-    with pytest.raises(ValueError, match=r'got also \[128\].*BinarizeMask'):
+    with pytest.raises(ValueError, match=r'got also \[128\].*LoadBinaryMask'):
         module().loss([*features(), *features(sizes=SIZES[-1:] * 3)], samples(label), {})
 
 
@@ -222,7 +222,7 @@ def test_soft_labels_the_heads_refuse():
     x = [*features(), *features(sizes=SIZES[-1:] * 3)]
     grey = torch.full((2, 1, 8, 8), 128.0)
     for module in (head(), SIDHead(8, (4,))):
-        with pytest.raises(ValueError, match=r'or be 255 .* got also \[128.0\]: put SoftMask'):
+        with pytest.raises(ValueError, match=r'or be 255 .* got also \[128.0\]: .*LoadSoftMask'):
             module.loss(x, samples(grey), {})
     with pytest.raises(ValueError, match=r'need two classes .* got num_classes=3 and'):
         head(num_classes=3).loss(x, samples(grey / 255), {})

@@ -5,7 +5,7 @@ import pytest
 from mmengine.dataset import Compose
 from mmseg.registry import TRANSFORMS
 
-from condseg_mmseg.datasets import BinarizeMask, RandomRotateReflect
+from condseg_mmseg.datasets import RandomRotateReflect
 
 
 def rotate(angle: float, img: np.ndarray, **masks: np.ndarray) -> dict:
@@ -76,14 +76,6 @@ def test_ignored_pixels_turn_with_the_rest() -> None:
     step = 15 / np.sqrt(2)
     assert centroid(out == 255) == pytest.approx((40 + step, 40 + step), abs=0.2)
     assert (out == 255).sum() == pytest.approx((labels == 255).sum(), rel=0.03)
-
-
-def test_a_grey_mask_may_be_binarised_afterwards() -> None:
-    mask = 255 * disc(60, 80, 30, 40, 20)
-    results = rotate(20, np.repeat(mask[..., None], 3, 2), gt_seg_map=mask)
-    out = BinarizeMask(mode='auto')(dict(results, ori_shape=(60, 80)))['gt_seg_map']
-    assert ((results['img'][..., 0] > 127) == out).mean() > 0.99
-    assert out.sum() == pytest.approx(disc(60, 80, 30, 40, 20).sum(), rel=0.02)
 
 
 def test_probability_and_range() -> None:
