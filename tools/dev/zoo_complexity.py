@@ -12,11 +12,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from dev_common import build_model, count
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
-from summarize_runs import build_model
 from torch import Tensor, nn
 
 from condseg_mmseg.models.layers import ContrastDrivenFeatureAggregation
@@ -39,9 +40,6 @@ def network_key(config: Config) -> str:
 
     It is the network without its losses and the origin of its weights, and the input size: configs
     that differ in data, schedule or preset need one measurement.
-
-    Args:
-        config: With ``model``.
     """
 
     def shape_of(node: object) -> object:
@@ -56,9 +54,9 @@ def network_key(config: Config) -> str:
 class _AllParts(nn.Module):
     """A segmentor with everything that one view passes in training, as one module to trace."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         features = self.model.extract_feat(x)
@@ -73,7 +71,7 @@ def _outlook(inputs: Sequence, outputs: Sequence) -> Counter:
     return Counter(outlook=math.prod(outputs[0].type().sizes()))
 
 
-def analyze(model: nn.Module, size: tuple[int, int]) -> FlopAnalyzer:
+def analyze(model: Any, size: tuple[int, int]) -> FlopAnalyzer:
     """Count the multiply-adds of a segmentor, the parts for training included.
 
     Args:
@@ -103,12 +101,8 @@ def analyze(model: nn.Module, size: tuple[int, int]) -> FlopAnalyzer:
     return analyzer
 
 
-def numbers(model: nn.Module, analyzer: FlopAnalyzer) -> dict:
+def numbers(model: nn.Module, analyzer: FlopAnalyzer) -> dict[str, Any]:
     """Put parameters and multiply-adds under the names of a metafile.
-
-    Args:
-        model: The segmentor.
-        analyzer: What :func:`analyze` returns for it.
 
     Returns:
         Exact numbers: ``Parameters`` (all), ``FLOPs`` (prediction) and, where something is for
@@ -118,7 +112,7 @@ def numbers(model: nn.Module, analyzer: FlopAnalyzer) -> dict:
     parts = [part for part in TRAINING_ONLY if part in modules]
     flops = analyzer.by_module()
     training = sum(flops[f'model.{part}'] for part in parts)
-    result = {'Parameters': count(model)}
+    result: dict[str, Any] = {'Parameters': count(model)}
     if parts:
         result['Training-only Parameters'] = {part: count(modules[part]) for part in parts}
     result['FLOPs'] = int(analyzer.total() - training)
@@ -127,16 +121,7 @@ def numbers(model: nn.Module, analyzer: FlopAnalyzer) -> dict:
     return result
 
 
-def measure(config: Config) -> dict:
-    """Build the network of a config and return its :func:`numbers` at its input size.
-
-    Args:
-        config: A config that stands alone.
-    """
+def measure(config: Config) -> dict[str, Any]:
+    """Build the network of a config and return its :func:`numbers` at its input size."""
     model = build_model(config)
     return numbers(model, analyze(model, input_size(config)))
-
-
-def count(module: nn.Module) -> int:
-    """Number of parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from condseg_mmseg.utils.tables import number, table
+
+Model = dict[str, Any]
 
 DATASETS = {
     'kvasir-seg': 'Kvasir-SEG',
@@ -31,33 +36,26 @@ mDice is its mDSC. No result of this repository is among them."""
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown.
-
-    Args:
-        header: Names of the columns.
-        rows: Cells of each row.
-    """
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    """A table whose cells are as long as they are."""
+    return table(header, list(rows), aligned=False)
 
 
-def _size(model: dict) -> str:
+def _size(model: Model) -> str:
     height, width = model['Metadata']['Input Size']
     return f'{height} x {width}'
 
 
 def millions(parameters: int) -> str:
     """Parameters in millions, two decimals."""
-    return f'{parameters / 1e6:.2f}'
+    return number(parameters / 1e6)
 
 
 def giga(flops: int) -> str:
     """Multiply-adds in 1e9, three digits."""
-    value = flops / 1e9
-    return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
+    return number(flops / 1e9, 1 if flops >= 1e10 else 2)
 
 
-def complexity(model: dict) -> list[str]:
+def complexity(model: Model) -> list[str]:
     """Cells of :data:`COMPLEXITY`."""
     meta = model['Metadata']
     extra = meta.get('Training-only Parameters')
@@ -70,16 +68,12 @@ def complexity(model: dict) -> list[str]:
     ]
 
 
-def _stage(model: dict) -> str:
+def _stage(model: Model) -> str:
     return str(model['Metadata']['Stage'])
 
 
-def networks(models: Sequence[dict]) -> str:
-    """A row for each network and input size.
-
-    Args:
-        models: Those of configs/condseg.
-    """
+def networks(models: Sequence[Model]) -> str:
+    """A row for each network and input size."""
     rows: dict[tuple, list[str]] = {}
     for model in models:
         cells = [_stage(model), model['Metadata']['Encoder'], *complexity(model)]
@@ -87,12 +81,8 @@ def networks(models: Sequence[dict]) -> str:
     return markdown(['stage', 'encoder', *COMPLEXITY], [rows[key] for key in sorted(rows)])
 
 
-def grid(models: Sequence[dict]) -> str:
-    """A row for each data set, stage, encoder and input size; a column for each preset.
-
-    Args:
-        models: Those of configs/condseg.
-    """
+def grid(models: Sequence[Model]) -> str:
+    """A row for each data set, stage, encoder and input size; a column for each preset."""
     rows: dict[tuple, dict[str, list[str]]] = {}
     data_sets = list(DATASETS.values())
     for model in models:
@@ -111,12 +101,8 @@ def grid(models: Sequence[dict]) -> str:
     return markdown(['data set', 'stage', 'encoder, input', *PRESETS], cells)
 
 
-def reported(results: Sequence[dict]) -> str:
-    """The paper's scores.
-
-    Args:
-        results: ``Dataset`` and ``Metrics`` of each, as in the metafile.
-    """
+def reported(results: Sequence[Model]) -> str:
+    """The paper's scores."""
     rows = [
         [result['Dataset'], *(str(result['Metrics'].get(name, '-')) for name in METRICS)]
         for result in results
@@ -124,22 +110,13 @@ def reported(results: Sequence[dict]) -> str:
     return markdown(['data set', *METRICS], rows)
 
 
-def condseg(models: Sequence[dict], results: Sequence[dict]) -> str:
-    """What stands in the README of configs/condseg.
-
-    Args:
-        models: Those of its metafile.
-        results: The paper's, as in :func:`reported`.
-    """
+def condseg(models: Sequence[Model], results: Sequence[Model]) -> str:
+    """What stands in the README of configs/condseg."""
     return '\n\n'.join([networks(models), grid(models), NOT_OURS, reported(results)])
 
 
-def ablations(models: Sequence[dict]) -> str:
-    """What stands in the README of configs/ablations.
-
-    Args:
-        models: Those of its metafile.
-    """
+def ablations(models: Sequence[Model]) -> str:
+    """What stands in the README of configs/ablations."""
     rows = []
     for model in models:
         link = f'[`{model["Name"]}`]({Path(model["Config"]).name})'
@@ -147,13 +124,8 @@ def ablations(models: Sequence[dict]) -> str:
     return markdown(['config', 'what', *COMPLEXITY], rows)
 
 
-def front_page(models: Sequence[dict], results: Sequence[dict]) -> str:
-    """What stands in the README of the repository.
-
-    Args:
-        models: Those of configs/condseg.
-        results: The paper's, as in :func:`reported`.
-    """
+def front_page(models: Sequence[Model], results: Sequence[Model]) -> str:
+    """What stands in the README of the repository."""
     by_key = {
         (m['Metadata']['Training Data'], m['Metadata']['Stage']): m
         for m in models

@@ -1,0 +1,135 @@
+"""Inference of a whole network: as published, ours, bfloat16, compiled."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from condseg_mmseg.engine import fuse_model
+from condseg_mmseg.utils.errors import UserError
+
+from .core import Call, Result, largest
+from .network import (
+    NetworkBenchmark,
+    Variant,
+    image_paths,
+    read_images,
+    smooth_images,
+)
+
+_PRODUCTS = ('convolution', 'addmm', 'mm', 'bmm', 'baddbmm')
+
+
+class Inference(NetworkBenchmark):
+    """Logits of images."""
+
+    summary = 'inference of a network: as published (literal), as its config builds it (ours)'
+    what = 'inference'
+    batch = 1
+    kinds = {
+        'literal': Variant(literal=True),
+        'ours': Variant(),
+        'ours-cl': Variant(channels_last=True),
+        'ours-bf16': Variant(bfloat16=True),
+        'ours-bf16-cl': Variant(bfloat16=True, channels_last=True),
+        'ours-compiled': Variant(compiled=True),
+        'ours-bf16-compiled': Variant(compiled=True, bfloat16=True),
+        'ours-products': Variant(products=True),
+    }
+    variants = tuple(kinds)
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args)
+        found = args.batch if args.images is None else len(image_paths(args.images))
+        if found < args.batch:
+            raise UserError(
+                f'--images {args.images} holds {found} images, fewer than --batch {args.batch}'
+            )
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            '--images', type=Path, metavar='DIR', help='real images; random ones if not given'
+        )
+
+    def build(self, name: str, variant: str) -> Call:
+        kind, device = self.kinds[variant], self.args.device
+        model = self.network(kind)
+        if not kind.literal:
+            fuse_model(model)
+        if kind.channels_last:
+            model.to(memory_format=torch.channels_last)
+        if kind.compiled:
+            model.forward = torch.compile(model.forward)
+        images = self._images(name).to(device)
+
+        @torch.no_grad()
+        def call() -> Tensor:
+            if kind.literal:
+                return model(images)[0]  # it runs the heads of training too
+            with kind.autocast(device):
+                return model(images, mode='tensor')
+
+        if kind.compiled:
+            call()  # compiles
+        return products_of(call) if kind.products else call
+
+    def _images(self, name: str) -> Tensor:
+        torch.manual_seed(1)
+        height, width = map(int, name.split('x'))
+        if self.args.images is None:
+            return smooth_images(self.args.batch, 3, height, width)
+        return read_images(self.args.images, self.args.batch, (height, width), self.config)
+
+    def compare(self, result: Result, baseline: Result) -> dict[str, float]:
+        """Largest difference of the logits, and IoU of all masks together.
+
+        Masks of a ``--checkpoint`` are cut at probability 0.5, those of random weights at the
+        median of the baseline's logits.
+        """
+        if not isinstance(result, Tensor) or not isinstance(baseline, Tensor):
+            return {}
+        zero = baseline.new_tensor(0.0)
+        threshold = baseline.float().median() if self.args.checkpoint is None else zero
+        ours, theirs = result.float() > threshold, baseline.float() > threshold
+        iou = (ours & theirs).sum() / (ours | theirs).sum().clamp(min=1)
+        return largest(result, baseline) | {'mask IoU': iou.item()}
+
+    def with_memory(self, name: str, variant: str) -> bool:
+        return not self.kinds[variant].products
+
+
+class Products(TorchDispatchMode):
+    """Notes every convolution and matrix product with its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.overloadpacket.__name__ in _PRODUCTS:
+            self.calls.append((func, args, kwargs))
+        return func(*args, **kwargs)
+
+
+def products_of(call: Callable[[], object]) -> Callable[[], None]:
+    """Run ``call`` once, and return a call of its convolutions and matrix products alone."""
+    with Products() as mode:
+        call()
+
+    @torch.no_grad()
+    def run() -> None:
+        for func, args, kwargs in mode.calls:
+            func(*args, **kwargs)
+
+    return run
