@@ -1,30 +1,19 @@
 """docs/performance.md is what benchmark.py page writes from the files beside it."""
 
 import json
-import re
-import sys
 
+import benchmark
 import pytest
-from helpers import ROOT, load_script
+from _benchmark import page
 
-
-@pytest.fixture(scope='module')
-def benchmark():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / 'tools' / 'analysis_tools')
-        yield load_script('tools/analysis_tools/benchmark.py')
-
-
-@pytest.fixture
-def page(benchmark):
-    return sys.modules['_benchmark.page']
+from condseg_mmseg.utils.errors import UserError
 
 
 def times(**seconds):
     return {name: {'min': s, 'median': s, 'max': s} for name, s in seconds.items()}
 
 
-def make_record(**more):
+def make_record():
     """Of ``model`` at two sizes."""
 
     def row(text, factor):
@@ -37,92 +26,85 @@ def make_record(**more):
             'resident_mib': {'ours': 812.3},
             'memory_saving': {},
             'difference': {'ours-products': {'difference': 2e-6, 'mask IoU': 0.9991}},
-            'left_out': {},
         }
 
+    versions = {'python': '3.11.7', 'torch': '2.9', 'mmengine': '1', 'mmcv': '2', 'mmseg': '3'}
     environment = {
-        'machine': 'Some Processor', 'threads': 2, 'date': '2026-05-04T03:02:01+00:00',
-        'python': '3.11.7', 'torch': '2.9', 'mmengine': '1', 'mmcv': '2', 'mmseg': '3',
-        'condseg_mmseg': '0.1.0', 'commit': 'abc123-dirty', 'native': 'no: no gcc',
+        'date': '2026-05-04T03:02:01+00:00', 'versions': versions,
+        'commit': 'abc123def456789+changes', 'machine': {'cpu': 'Some Processor', 'threads': 2},
+        'native': 'no: no gcc',
     }  # fmt: skip
     return {
         'benchmark': 'model',
-        'command': 'python tools/analysis_tools/benchmark.py model',
-        'settings': {'config': 'configs/condseg/some.py'},
+        'command': 'python tools/dev/benchmark.py model',
+        'settings': {'config': 'configs/condseg/some.py', 'growth': False},
         'environment': environment,
         'variants': ['ours', 'ours-products'],
         'passes': {'64x64': row('small', 1.0), '128x128': row('large', 5.0)},
-    } | more
+    }
 
 
-def test_the_page_is_current(page):
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / 'performance'
+    folder.mkdir()
+    (folder / 'a.json').write_text(json.dumps(make_record()))
+    (folder / 'page.md.in').write_text(
+        '# Page\n\nOf `{config}`,\nnot long.\n\n{{a.json + limits}}\n'
+    )
+    return folder
+
+
+def test_the_page_is_current(capsys):
+    assert benchmark.main(['page', '--check']) == 0
     assert page.PAGE.read_text(encoding='utf-8') == page.render()
+    assert len(list(page.FOLDER.glob('*.json'))) >= 9
 
 
-def test_every_file_has_a_section(page):
-    files = {path.name for path in page.FOLDER.glob('*.json')}
-    assert files
-    assert files <= {what.file for what in page.SECTIONS}
-
-
-def test_numbers_come_from_the_file(page, tmp_path):
-    (tmp_path / 'model_256.json').write_text(json.dumps(make_record()))
-    text = page.render(tmp_path)
-    assert text.startswith('# Performance\n')
-    assert re.findall('^## (.*)$', text, re.M) == ['Inference']
-    assert '`some.py`' in text
+def test_numbers_come_from_the_file(folder):
+    text = page.render(folder)
+    assert text.startswith('# Page\n\nOf `some.py`, not long.\n\n| pass |')
     assert '| small | ours | 200.0 | baseline | 100.0 | - | - | - |' in text
     assert '| small | ours-products | 150.0 | 1.30 | - | - | 2.0e-06 | 0.9991 |' in text
-    assert '\n    python tools/analysis_tools/benchmark.py model\n' in text
+    assert '\n\n    python tools/dev/benchmark.py model\n\n' in text
     flat = ' '.join(text.split())
     assert 'Some Processor, 2 threads, 2026-05-04, Python 3.11.7, torch 2.9' in flat
-    assert 'commit abc123 with uncommitted changes. Without the aggregation in C: no gcc.' in flat
+    said = 'commit abc123def456 with uncommitted changes. Without the aggregation in C: no gcc.'
+    assert said in flat
     # of their medians: 150 / 200 and 200 / 150
     assert 'They are 75% of its time; all else costs a factor 1.33.' in flat
     # 5 times the time for 4 times the pixels
     assert 'relative to 64x64: ours 1.25 at 128x128; ours-products 1.25 at 128x128.' in flat
-    assert 'Peak of the whole process at 128x128' in flat
-    assert 'ours 812 MiB.' in flat
+    assert 'at 128x128, libraries and weights included: ours 812 MiB.' in flat
+    (folder / 'page.md.in').write_text('{{a.json}}')
+    assert 'The limit' not in page.render(folder)
 
 
-def test_a_changed_number_is_noticed(page, tmp_path, monkeypatch, benchmark, capsys):
-    folder = tmp_path / 'performance'
-    folder.mkdir()
-    (folder / 'model_256.json').write_text(json.dumps(make_record()))
-    monkeypatch.setattr(page, 'PAGE', tmp_path / 'performance.md')
-    monkeypatch.setattr(page, 'ROOT', tmp_path)
+def test_a_changed_number_is_noticed(folder, monkeypatch, capsys):
+    monkeypatch.setattr(page, 'PAGE', folder.parent / 'performance.md')
+    monkeypatch.setattr(page, 'ROOT', folder.parent)
     monkeypatch.setattr(page.render, '__defaults__', (folder,))
-
-    def status(*options):
-        with pytest.raises(SystemExit) as stopped:
-            benchmark.main(['page', *options])
-        return stopped.value.code
-
-    assert status('--check') == 1
+    assert benchmark.main(['page', '--check']) == 1
     assert 'performance.md is not what' in capsys.readouterr().err
-    assert status() == 0
-    assert status('--check') == 0
+    assert benchmark.main(['page']) == 0
+    assert benchmark.main(['page', '--check']) == 0
     changed = page.PAGE.read_text().replace('200.0', '100.0')
     page.PAGE.write_text(changed)
-    assert status('--check') == 1
+    assert benchmark.main(['page', '--check']) == 1
     assert page.PAGE.read_text() == changed  # --check writes nothing
 
 
-@pytest.mark.parametrize(
-    ('files', 'message'),
-    [
-        ([], 'holds none of op.json'),
-        (['model_256.json', 'other.json'], 'holds other.json: no section is about it'),
-    ],
-)
-def test_a_folder_that_does_not_fit_is_refused(page, tmp_path, files, message):
-    for name in files:
-        (tmp_path / name).write_text(json.dumps(make_record()))
-    with pytest.raises(ValueError, match=message):
-        page.render(tmp_path)
+def test_files_and_places_must_fit(folder):
+    (folder / 'other.json').write_text('{}')
+    with pytest.raises(UserError, match=r'no other: other\.json'):
+        page.render(folder)
+    (folder / 'other.json').unlink()
+    (folder / 'a.json').unlink()
+    with pytest.raises(UserError, match=r'no other: a\.json'):
+        page.render(folder)
 
 
-def test_limits_of_the_op_are_those_of_large_tensors(page):
+def test_limits_of_the_op_are_those_of_large_tensors():
     def row(direction, size, factor):
         return {
             'direction': direction, 'bytes': size, 'times_bound': {'auto': factor},
@@ -133,5 +115,7 @@ def test_limits_of_the_op_are_those_of_large_tensors(page):
         'a': row('forward', 2**26, 2.04), 'b': row('forward', 2**27, 3.0),
         'c': row('both', 2**27, 4.0), 'small': row('forward', 2**20, 99.0),
     }  # fmt: skip
-    said = page._op_limits({'variants': ['reference', 'auto'], 'passes': passes})
+    settings = {'growth': False}
+    record = {'benchmark': 'op', 'settings': settings, 'variants': ['auto'], 'passes': passes}
+    said = page.limits(record)
     assert '2.0 to 3.0 times the bound forward and 4.0 times with the backward pass' in said

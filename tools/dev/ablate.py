@@ -127,10 +127,47 @@ def check(source: str, config: Config) -> float:
     return round(count(model) / 1e6, 2)
 
 
-def make_record(args: argparse.Namespace, runs: Sequence[Run], failed: set[Run]) -> dict:
-    """What ``ablation.json`` holds."""
+def put_into(page: Path, record: dict) -> None:
+    """Replace the table of a page.
+
+    Raises:
+        UserError: The page cannot be read, or has no place for it.
+    """
+    try:
+        old = page.read_text(encoding='utf-8')
+        results = '<!-- results -->' in old and '<!-- ablation -->' not in old
+        name, new = ('results', scores_table) if results else ('ablation', markdown)
+        write_text(page, replace_block(old, name, new(record)))
+    except (OSError, ValueError) as error:
+        raise UserError(f'--markdown {page}: {error}') from error
+
+
+def train(args: argparse.Namespace, runs: list[Run], work: RunQueue) -> int:
+    """Make the runs and write the results after each; returns the exit status."""
+    failed: set[Run] = set()
+    left = len(work.waiting)
+    print(f'{len(runs)} runs, {len(runs) - left} of them finished before', flush=True)
+    record = write(args, runs, failed)
+    if args.markdown:
+        put_into(args.markdown, record)
+    for run, problem in work.work():
+        left -= 1
+        if problem:
+            failed.add(run)
+            print(f'{run}: failed: {problem}', file=sys.stderr, flush=True)
+        else:
+            print(f'{run}: finished; {left} to go', flush=True)
+        record = write(args, runs, failed)
+    print(markdown(record))
+    if args.markdown:
+        put_into(args.markdown, record)
+    return int(bool(failed))
+
+
+def write(args: argparse.Namespace, runs: Sequence[Run], failed: set[Run]) -> dict:
+    """Write ``ablation.json`` and ``ablation.md``, and return what the first holds."""
     results = [result for run in runs if (result := run.result()) is not None]
-    return {
+    record = {
         'seeds': args.seeds,
         'baseline': args.baseline,
         'cfg_options': args.cfg_options or {},
@@ -146,48 +183,9 @@ def make_record(args: argparse.Namespace, runs: Sequence[Run], failed: set[Run])
             if run.result() is None
         ],
     }
-
-
-def write_tables(record: dict, page: Path | None) -> str:
-    """Make the table with its notes, and put it into a page.
-
-    Raises:
-        UserError: The page cannot be read, or has no place for it.
-    """
-    text = markdown(record)
-    if page is not None:
-        try:
-            old = page.read_text(encoding='utf-8')
-            results = '<!-- results -->' in old and '<!-- ablation -->' not in old
-            name, new = ('results', scores_table(record)) if results else ('ablation', text)
-            write_text(page, replace_block(old, name, new))
-        except (OSError, ValueError) as error:
-            raise UserError(f'--markdown {page}: {error}') from error
-    return text
-
-
-def train(args: argparse.Namespace, runs: list[Run], work: RunQueue) -> int:
-    """Make the runs and write the results after each; returns the exit status."""
-    failed: set[Run] = set()
-
-    def write() -> None:
-        record = make_record(args, runs, failed)
-        write_json(args.out_dir / 'ablation.json', record)
-        write_text(args.out_dir / 'ablation.md', write_tables(record, args.markdown) + '\n')
-
-    write()
-    left = len(work.waiting)
-    print(f'{len(runs)} runs, {len(runs) - left} of them finished before', flush=True)
-    for run, problem in work.work():
-        left -= 1
-        if problem:
-            failed.add(run)
-            print(f'{run}: failed: {problem}', file=sys.stderr, flush=True)
-        else:
-            print(f'{run}: finished; {left} to go', flush=True)
-        write()
-    print((args.out_dir / 'ablation.md').read_text(encoding='utf-8'))
-    return int(bool(failed))
+    write_json(args.out_dir / 'ablation.json', record)
+    write_text(args.out_dir / 'ablation.md', markdown(record) + '\n')
+    return record
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -219,7 +217,9 @@ def _run(args: argparse.Namespace) -> int:
             record = json.loads((args.out_dir / 'ablation.json').read_text(encoding='utf-8'))
         except (OSError, ValueError) as error:
             raise UserError(f'OUT_DIR {args.out_dir} holds no results: {error}') from error
-        print(write_tables(record, args.markdown))
+        print(markdown(record))
+        if args.markdown:
+            put_into(args.markdown, record)
         return 0
     runs = plan(args)
     args.out_dir.mkdir(parents=True, exist_ok=True)
@@ -240,6 +240,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('stopped; --resume goes on', file=sys.stderr)
+        return 130
 
 
 if __name__ == '__main__':

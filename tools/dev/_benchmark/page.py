@@ -151,9 +151,8 @@ def render(folder: Path = FOLDER) -> str:
     pieces = _PLACE.split((folder / 'page.md.in').read_text(encoding='utf-8'))
     named, found = pieces[1::3], {path.name for path in folder.glob('*.json')}
     if different := sorted(found.symmetric_difference(named)):
-        raise UserError(
-            f'{folder}: page.md.in must name the JSON files there, not so: {", ".join(different)}'
-        )
+        names = ', '.join(different)
+        raise UserError(f'{folder}: page.md.in must name the JSON files there, no other: {names}')
     parts = []
     for text, file, with_limits in zip(pieces[::3], named, pieces[2::3], strict=False):
         record = json.loads((folder / file).read_text(encoding='utf-8'))
