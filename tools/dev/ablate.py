@@ -59,19 +59,15 @@ def parse_pairs(items: Sequence[str], what: str = '') -> dict[str, str]:
         UserError: One has no ``=``, no such config, or the folder of another.
     """
     found: dict[str, str] = {}
-    folders: dict[str, str] = {}
     for item in items:
-        label, separator, path = item.partition('=')
-        label = label.strip()
-        if not separator or not slug(label):
+        label, separator, config = item.partition('=')
+        folder = slug(label).lower()
+        if not separator or not folder:
             raise UserError(f'{what}{item}: expected LABEL=CONFIG')
-        find_config(path)
-        other = folders.setdefault(slug(label).lower(), label)
-        if label in found or other != label:
-            raise UserError(
-                f'{what}{item}: the label {other!r} has the same folder; choose another'
-            )
-        found[label] = path
+        if same := [other for other in found if slug(other).lower() == folder]:
+            raise UserError(f'{what}{item}: the label {same[0]!r} has the same folder')
+        find_config(config)
+        found[label.strip()] = config
     return found
 
 
@@ -87,8 +83,8 @@ def plan(args: argparse.Namespace) -> list[Run]:
     for name, label in [('--stage1', label) for label in first] + [('--baseline', args.baseline)]:
         if label is not None and label not in labels:
             raise UserError(f'{name} {label}: no such label; there are {", ".join(labels)}')
+    inputs = [*labels.values(), *first.values(), args.markdown]
     for name in ('ablation.json', 'ablation.md'):
-        inputs = [*labels.values(), *first.values(), args.markdown]
         refuse_inputs('OUT_DIR', args.out_dir / name, inputs)
     runs = []
     for seed in args.seeds:
@@ -115,15 +111,13 @@ def check(source: str, config: Config) -> float:
     Raises:
         UserError: A part is missing or does not build.
     """
-    loaders = [config.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
-    if not all([config.get('model'), *loaders]):
-        raise UserError(f'{source}: needs a model and dataloaders for train, val and test')
     try:
         model = build_model(config)
-        for loader in loaders:
-            DATASETS.build(copy.deepcopy(loader.dataset))
+        for name in ('train', 'val', 'test'):
+            DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset))
     except Exception as error:  # a config may fail in any way
-        raise UserError(f'{source} cannot be built: {" ".join(str(error).split())}') from error
+        reason = ' '.join(str(error).split())
+        raise UserError(f'{source} cannot be built: {type(error).__name__}: {reason}') from error
     return round(count(model) / 1e6, 2)
 
 
@@ -154,9 +148,7 @@ def train(args: argparse.Namespace, runs: list[Run], work: RunQueue) -> int:
         left -= 1
         if problem:
             failed.add(run)
-            print(f'{run}: failed: {problem}', file=sys.stderr, flush=True)
-        else:
-            print(f'{run}: finished; {left} to go', flush=True)
+        print(f'{run}: {"failed: " + problem if problem else "finished"}; {left} to go', flush=True)
         record = write(args, runs, failed)
     print(markdown(record))
     if args.markdown:
@@ -167,6 +159,7 @@ def train(args: argparse.Namespace, runs: list[Run], work: RunQueue) -> int:
 def write(args: argparse.Namespace, runs: Sequence[Run], failed: set[Run]) -> dict:
     """Write ``ablation.json`` and ``ablation.md``, and return what the first holds."""
     results = [result for run in runs if (result := run.result()) is not None]
+    states = {False: 'not finished', True: 'failed'}
     record = {
         'seeds': args.seeds,
         'baseline': args.baseline,
@@ -174,11 +167,7 @@ def write(args: argparse.Namespace, runs: Sequence[Run], failed: set[Run]) -> di
         'summary': aggregate(results, args.baseline),
         'runs': results,
         'unfinished': [
-            {
-                'label': run.label,
-                'seed': run.seed,
-                'state': 'failed' if run in failed else 'not finished',
-            }
+            dict(label=run.label, seed=run.seed, state=states[run in failed])
             for run in runs
             if run.result() is None
         ],

@@ -22,9 +22,8 @@ from typing import Any
 
 import torch
 from _benchmark import data, page
-from _benchmark.core import Benchmark, measure, positive
+from _benchmark.core import Benchmark, ChildError, measure, peak_bytes, positive
 from _benchmark.growth import Growth
-from _benchmark.memory import ChildError, peak_bytes
 from _benchmark.model import Inference
 from _benchmark.op import Op, native_state
 from _benchmark.stage1 import Stage1
@@ -57,33 +56,24 @@ def make_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )  # fmt: skip
         kind.add_arguments(sub)
-        sub.add_argument(
-            '--only', nargs='+', choices=kind.variants, metavar='VARIANT',
-            help=f'run these, of {", ".join(kind.variants)}; the first of them is the baseline',
-        )  # fmt: skip
-        sub.add_argument('--repeats', type=positive, default=10, help='timed rounds')
-        sub.add_argument('--warmup', type=positive, default=2, help='rounds before them')
-        sub.add_argument('--device', default='cpu', help='cpu or cuda')
-        sub.add_argument(
-            '--no-memory', dest='memory', action='store_false', help='leave out the peak memory'
-        )
+        add = sub.add_argument
+        add('--only', nargs='+', choices=kind.variants, metavar='VARIANT', help='run these alone, '
+            f'of {", ".join(kind.variants)}; the first of them is the baseline')  # fmt: skip
+        add('--repeats', type=positive, default=10, help='timed rounds')
+        add('--warmup', type=positive, default=2, help='rounds before them')
+        add('--device', default='cpu', help='cpu or cuda')
+        add('--no-memory', dest='memory', action='store_false', help='leave out the peak memory')
         # one variant of one pass in a process of its own; prints the bytes
-        sub.add_argument('--peak', nargs=2, help=argparse.SUPPRESS)
-        _add_common(sub)
-    sub = commands.add_parser('data', help=data.SUMMARY, description=data.SUMMARY)
-    data.add_arguments(sub)
-    _add_common(sub)
-    summary = 'write docs/performance.md from docs/performance/*.json'
-    sub = commands.add_parser('page', help=summary, description=summary)
+        add('--peak', nargs=2, help=argparse.SUPPRESS)
+    data.add_arguments(commands.add_parser('data', help=data.SUMMARY, description=data.SUMMARY))
+    for sub in commands.choices.values():
+        sub.add_argument('--threads', type=positive, help='of torch; its own number if not given')
+        sub.add_argument('--json', type=Path, metavar='FILE', help='write all figures here too')
+    sub = commands.add_parser('page', help='write docs/performance.md from docs/performance')
     sub.add_argument(
-        '--check', action='store_true', help='write nothing; exit with 1 if the page is not current'
+        '--check', action='store_true', help='write nothing; exit with 1 if not current'
     )
     return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--threads', type=positive, help='of torch; its own number if not given')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures here too')
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,7 +99,6 @@ def _run(args: argparse.Namespace, argv: list[str]) -> int:
     check_output('--json', args.json, inputs, force=True)
     if args.threads:
         torch.set_num_threads(args.threads)
-    where = made_with(torch.get_num_threads()) | {'native': native_state()}
     if args.name == 'data':
         found = {'data': data.run(args)}
     else:
@@ -117,21 +106,21 @@ def _run(args: argparse.Namespace, argv: list[str]) -> int:
             args.shape = args.shape or [[256, 256]]
         check_device(args.device)
         bench = (Growth if getattr(args, 'growth', False) else BENCHMARKS[args.name])(args)
-        if not bench.chosen():
-            raise UserError('--only, --dtype and --compile leave no variant')
         if args.peak:
             print(json.dumps(peak_bytes(bench.make(*args.peak), args.device)))
             return 0
+        if not bench.chosen():
+            raise UserError('--only, --dtype and --compile leave no variant')
         found = measure(bench, [sys.executable, str(Path(__file__).resolve()), *argv])
-        if args.device != 'cpu':
-            where['device'] = torch.cuda.get_device_name(args.device)
+    where = made_with(torch.get_num_threads()) | {'native': native_state()}
+    if getattr(args, 'device', 'cpu') != 'cpu':
+        where['device'] = torch.cuda.get_device_name(args.device)
     settings = {k: _plain(v) for k, v in vars(args).items() if k not in _HIDDEN and v is not None}
-    result = {
-        'benchmark': args.name,
-        'command': _command(argv),
-        'settings': settings,
-        'environment': where,
-    } | found
+    # as it works in the repository's root
+    words = [word.removeprefix(f'{ROOT}/') for word in argv]
+    command = shlex.join(['python', 'tools/dev/benchmark.py', *words])
+    head = {'benchmark': args.name, 'command': command, 'settings': settings}
+    result = head | {'environment': where} | found
     if args.json:
         write_json(args.json, result)
     print(json.dumps(settings | where), page.table(result), sep='\n\n')
@@ -144,12 +133,6 @@ def _plain(value: Any) -> Any:
         path = value.absolute()
         return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(value)
     return value
-
-
-def _command(argv: list[str]) -> str:
-    """The command line as it works in the repository's root."""
-    words = [word.removeprefix(f'{ROOT}/') for word in argv]
-    return shlex.join(['python', 'tools/dev/benchmark.py', *words])
 
 
 if __name__ == '__main__':

@@ -162,10 +162,6 @@ def step_back(work_dir: Path, config: Config) -> None:
     mmengine saves the checkpoint of an epoch before it validates it, so that a resumed training
     would never score it. Such a checkpoint is removed if the one before it is there, and a
     truncated one in any case.
-
-    Args:
-        work_dir: Working directory of mmengine.
-        config: Of the training.
     """
     scores = {row['step']: row[CHOOSES] for row in read_rows(work_dir) if CHOOSES in row}
     found = {int(re.sub(r'\D', '', path.name)): path for path in work_dir.glob('epoch_*.pth')}

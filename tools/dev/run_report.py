@@ -61,17 +61,17 @@ def summarize(work_dir: Path) -> Result:
         for row, before, now in zip(train, steps[:-1], steps[1:], strict=True)
     )
     best = max(val, key=lambda row: row['image/mIoU'])
-    return {
-        # the last iterations of an epoch need not be logged
-        'iterations': max([steps[-1], *map(_iterations, work_dir.glob('epoch_*.pth'))]),
-        'epochs': train[-1]['epoch'],
-        'seconds_per_iteration': round(seconds / steps[-1], 3),
-        'training_minutes': round(seconds / 60, 1),
-        **{
-            name: {'epoch': row['step'], **{key: round(row[key], 2) for key in SCORES}}
-            for name, row in zip(EPOCHS, (best, val[-1]), strict=True)
-        },
+    # the last iterations of an epoch need not be logged
+    iterations = max([steps[-1], *map(_iterations, work_dir.glob('epoch_*.pth'))])
+    scores = {
+        name: {'epoch': row['step'], **{key: round(row[key], 2) for key in SCORES}}
+        for name, row in zip(EPOCHS, (best, val[-1]), strict=True)
     }
+    return dict(
+        iterations=iterations, epochs=train[-1]['epoch'],
+        seconds_per_iteration=round(seconds / steps[-1], 3),
+        training_minutes=round(seconds / 60, 1), **scores,
+    )  # fmt: skip
 
 
 def _iterations(checkpoint: Path) -> int:
@@ -106,9 +106,10 @@ def aggregate(runs: Sequence[Result], baseline: str | None = None) -> Result:
     base = by_label.get(baseline or '', {})
     summary = {}
     for label, found in by_label.items():
-        entry = {'seeds': sorted(found), 'parameters_m': next(iter(found.values()))['parameters_m']}
-        shared = sorted(found.keys() & base.keys())
+        parameters = next(iter(found.values()))['parameters_m']
+        entry = {'seeds': sorted(found), 'parameters_m': parameters}
         summary[label] = entry | _over_seeds(found.values())
+        shared = sorted(found.keys() & base.keys())
         if label != baseline and shared:
             pairs = [_less(found[seed], base[seed]) for seed in shared]
             summary[label]['difference'] = {'to': baseline, 'seeds': shared, **_over_seeds(pairs)}
@@ -202,26 +203,21 @@ def markdown(record: Result) -> str:
 
 
 def _where(environments: Sequence[Result]) -> str:
+    def distinct(values: Iterable[object]) -> str:
+        return ' and '.join(dict.fromkeys(map(str, values)))
+
     dates = sorted(env['date'][:10] for env in environments)
-    threads = _distinct(env['machine']['threads'] for env in environments)
+    threads = distinct(env['machine']['threads'] for env in environments)
     parts = [
-        _distinct(env['machine']['cpu'] for env in environments),
+        distinct(env['machine']['cpu'] for env in environments),
         f'{threads} thread{"" if threads == "1" else "s"} a run',
-        f'torch {_distinct(env["versions"]["torch"] for env in environments)}',
+        f'torch {distinct(env["versions"]["torch"] for env in environments)}',
         dates[0] if dates[0] == dates[-1] else f'{dates[0]} to {dates[-1]}',
     ]
-    if commits := _distinct(_short(env['commit']) for env in environments if env['commit']):
-        parts.append(f'commit {commits}')
+    commits = [env['commit'].partition('+') for env in environments if env['commit']]
+    if commits:
+        parts.append(f'commit {distinct(head[:12] + "".join(rest) for head, *rest in commits)}')
     return ', '.join(parts)
-
-
-def _short(commit: str) -> str:
-    head, plus, changes = commit.partition('+')
-    return head[:12] + plus + changes
-
-
-def _distinct(values: Iterable[object]) -> str:
-    return ' and '.join(dict.fromkeys(map(str, values)))
 
 
 def _seeds(seeds: Sequence[int]) -> str:

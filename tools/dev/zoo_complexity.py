@@ -2,7 +2,7 @@
 
 Counted by mmengine's ``FlopAnalyzer``, as mmseg's ``get_flops.py`` does: convolutions, matrix
 products, BatchNorm and bilinear resizes at batch 1, one fused multiply-add as one. It does not know
-the outlook aggregation of :mod:`condseg_mmseg.ops`, so a handle for it stands here. Left out, as
+the outlook aggregation of :mod:`condseg_mmseg.ops`, so a handle for it is here. Left out, as
 there: sums and products of single elements, pooling, sigmoid and softmax.
 """
 
@@ -73,10 +73,6 @@ def _outlook(inputs: Sequence, outputs: Sequence) -> Counter:
 
 def analyze(model: Any, size: tuple[int, int]) -> FlopAnalyzer:
     """Count the multiply-adds of a segmentor, the parts for training included.
-
-    Args:
-        model: mmseg's ``EncoderDecoder``; set to eval mode.
-        size: Height and width of the input in pixels.
 
     Returns:
         mmengine's analyzer, in which the segmentor is the module 'model'.

@@ -45,40 +45,23 @@ def _size(model: Model) -> str:
     return f'{height} x {width}'
 
 
-def millions(parameters: int) -> str:
-    """Parameters in millions, two decimals."""
-    return number(parameters / 1e6)
-
-
-def giga(flops: int) -> str:
-    """Multiply-adds in 1e9, three digits."""
-    return number(flops / 1e9, 1 if flops >= 1e10 else 2)
-
-
 def complexity(model: Model) -> list[str]:
-    """Cells of :data:`COMPLEXITY`."""
+    """Cells of :data:`COMPLEXITY`: millions of parameters, multiply-adds in 1e9."""
     meta = model['Metadata']
-    extra = meta.get('Training-only Parameters')
-    return [
-        _size(model),
-        millions(meta['Parameters']),
-        millions(sum(extra.values())) if extra else '-',
-        giga(meta['FLOPs']),
-        giga(meta['Training-only FLOPs']) if extra else '-',
-    ]
-
-
-def _stage(model: Model) -> str:
-    return str(model['Metadata']['Stage'])
+    extra = meta.get('Training-only Parameters', {})
+    flops = meta['FLOPs'], meta.get('Training-only FLOPs')
+    giga = ['-' if x is None else number(x / 1e9, 1 if x >= 1e10 else 2) for x in flops]
+    more = number(sum(extra.values()) / 1e6) if extra else '-'
+    return [_size(model), number(meta['Parameters'] / 1e6), more, *giga]
 
 
 def networks(models: Sequence[Model]) -> str:
     """A row for each network and input size."""
-    rows: dict[tuple, list[str]] = {}
-    for model in models:
-        cells = [_stage(model), model['Metadata']['Encoder'], *complexity(model)]
-        rows.setdefault(tuple(cells), cells)
-    return markdown(['stage', 'encoder', *COMPLEXITY], [rows[key] for key in sorted(rows)])
+    rows = {
+        (str(model['Metadata']['Stage']), model['Metadata']['Encoder'], *complexity(model))
+        for model in models
+    }
+    return markdown(['stage', 'encoder', *COMPLEXITY], sorted(rows))
 
 
 def grid(models: Sequence[Model]) -> str:
@@ -90,8 +73,8 @@ def grid(models: Sequence[Model]) -> str:
         trained, tested = meta['Training Data'], meta.get('Test Data')
         data = f'{trained}, tested on {tested}' if tested else trained
         encoder = f'{meta["Encoder"]}, {_size(model)}'
-        key = (data_sets.index(trained), data, _stage(model), -meta['Parameters'], encoder)
-        schedule = re.search(r'_(\d+xb\d+-\d+e)_', model['Name'])[1]
+        key = (data_sets.index(trained), data, str(meta['Stage']), -meta['Parameters'], encoder)
+        (schedule,) = re.findall(r'_(\d+xb\d+-\d+e)_', model['Name'])
         link = f'[{schedule}]({Path(model["Config"]).name})'
         rows.setdefault(key, {}).setdefault(meta['Preset'], []).append(link)
     cells = [
@@ -101,22 +84,18 @@ def grid(models: Sequence[Model]) -> str:
     return markdown(['data set', 'stage', 'encoder, input', *PRESETS], cells)
 
 
-def reported(results: Sequence[Model]) -> str:
-    """The paper's scores."""
+def condseg(models: Sequence[Model], results: Sequence[Model]) -> str:
+    """For the README of configs/condseg; ``results``: the paper's, as in its metafile."""
     rows = [
         [result['Dataset'], *(str(result['Metrics'].get(name, '-')) for name in METRICS)]
         for result in results
     ]
-    return markdown(['data set', *METRICS], rows)
-
-
-def condseg(models: Sequence[Model], results: Sequence[Model]) -> str:
-    """What stands in the README of configs/condseg."""
-    return '\n\n'.join([networks(models), grid(models), NOT_OURS, reported(results)])
+    reported = markdown(['data set', *METRICS], rows)
+    return '\n\n'.join([networks(models), grid(models), NOT_OURS, reported])
 
 
 def ablations(models: Sequence[Model]) -> str:
-    """What stands in the README of configs/ablations."""
+    """For the README of configs/ablations."""
     rows = []
     for model in models:
         link = f'[`{model["Name"]}`]({Path(model["Config"]).name})'
@@ -125,7 +104,7 @@ def ablations(models: Sequence[Model]) -> str:
 
 
 def front_page(models: Sequence[Model], results: Sequence[Model]) -> str:
-    """What stands in the README of the repository."""
+    """For the README of the repository; ``results``: the paper's."""
     by_key = {
         (m['Metadata']['Training Data'], m['Metadata']['Stage']): m
         for m in models

@@ -85,27 +85,20 @@ def one_process(dataset: Any) -> dict[str, Any]:
         ``images_per_second`` of the second time; ``steps``: name and milliseconds an image of each
         transform, ``first`` and ``later`` (the first time files may come from the disk).
     """
-    names = [type(step).__name__ for step in dataset.pipeline.transforms]
-    (first, _), (later, seconds) = steps(dataset), steps(dataset)
-    rows = zip(names, first, later, strict=True)
-    return {
-        'images_per_second': len(dataset) / seconds,
-        'steps': [{'name': name, 'first': a, 'later': b} for name, a, b in rows],
-    }
-
-
-def steps(dataset: Any) -> tuple[list[float], float]:
-    """Returns milliseconds an image of each transform, and the seconds of the whole epoch."""
     transforms = dataset.pipeline.transforms
-    spent = [0.0] * len(transforms)
-    begin = time.perf_counter()
-    for index in range(len(dataset)):
-        results = dataset.get_data_info(index)
-        for place, transform in enumerate(transforms):
-            start = time.perf_counter()
-            results = transform(results)
-            spent[place] += time.perf_counter() - start
-    return [1e3 * value / len(dataset) for value in spent], time.perf_counter() - begin
+    steps: list[dict[str, Any]] = [
+        {'name': type(step).__name__, 'first': 0.0, 'later': 0.0} for step in transforms
+    ]
+    for epoch in ('first', 'later'):
+        begin = time.perf_counter()
+        for index in range(len(dataset)):
+            results = dataset.get_data_info(index)
+            for transform, row in zip(transforms, steps, strict=True):
+                start = time.perf_counter()
+                results = transform(results)
+                row[epoch] += 1e3 * (time.perf_counter() - start) / len(dataset)
+        seconds = time.perf_counter() - begin
+    return {'images_per_second': len(dataset) / seconds, 'steps': steps}
 
 
 def loader_speed(cfg: Config, workers: int, epochs: int) -> dict[str, Any]:
@@ -151,33 +144,24 @@ def training_wait(cfg: Config, args: argparse.Namespace, batches: int) -> dict[s
     unique = f'benchmark_data_{time.time_ns()}'
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(
-            model=_without_weights(cfg.model.to_dict()),
-            work_dir=folder,
-            train_dataloader=loader,
+            model=_without_weights(cfg.model.to_dict()), work_dir=folder, train_dataloader=loader,
             train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epochs + 1),
-            optim_wrapper=cfg.optim_wrapper,
+            optim_wrapper=cfg.optim_wrapper, env_cfg=cfg.get('env_cfg', {}), log_level='WARNING',
             default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook', interval=10**9)),
             visualizer=dict(type='Visualizer', vis_backends=[], name=unique),
-            env_cfg=cfg.get('env_cfg', {}),
-            randomness=dict(seed=0),
-            log_level='WARNING',
-            default_scope='mmseg',
-            experiment_name=unique,
-        )
+            randomness=dict(seed=0), default_scope='mmseg', experiment_name=unique,
+        )  # fmt: skip
         runner.train()
     times, waits = (
         runner.message_hub.get_scalar(f'train/{name}').data[0][args.skip : total].tolist()
         for name in ('time', 'data_time')
     )
-    return {
-        'workers': workers,
-        'iterations': len(times),
-        'seconds': statistics.median(times),
-        'data_seconds': statistics.median(waits),
-        'share': sum(waits) / sum(times),
-        'images_per_second': loader.batch_size * len(times) / sum(times),
-        'threads': torch.get_num_threads(),
-    }
+    return dict(
+        workers=workers, iterations=len(times), seconds=statistics.median(times),
+        data_seconds=statistics.median(waits), share=sum(waits) / sum(times),
+        images_per_second=loader.batch_size * len(times) / sum(times),
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
 
 
 def _without_weights(node: Any) -> Any:

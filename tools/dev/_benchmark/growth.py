@@ -17,9 +17,9 @@ from .tables import milliseconds
 
 BASE = Case(1, 64, 64, 3)
 GROUPS = {
-    'size': (Case(1, 128, 128, 3), Case(1, 256, 256, 3), Case(1, 512, 512, 3)),
-    'batch': (Case(2, 64, 64, 3), Case(4, 64, 64, 3), Case(8, 64, 64, 3)),
-    'window': (Case(1, 64, 64, 1), Case(1, 64, 64, 5), Case(1, 64, 64, 7)),
+    'size': [Case(1, side, side, 3) for side in (128, 256, 512)],
+    'batch': [Case(batch, 64, 64, 3) for batch in (2, 4, 8)],
+    'window': [Case(1, 64, 64, window) for window in (1, 5, 7)],
 }
 CASES = {case.name: case for case in (BASE, *(case for group in GROUPS.values() for case in group))}
 

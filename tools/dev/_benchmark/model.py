@@ -17,7 +17,6 @@ from condseg_mmseg.utils.errors import UserError
 from .core import Call, Result, largest
 from .network import (
     NetworkBenchmark,
-    Variant,
     image_paths,
     read_images,
     smooth_images,
@@ -32,17 +31,10 @@ class Inference(NetworkBenchmark):
     summary = 'inference of a network: as published (literal), as its config builds it (ours)'
     what = 'inference'
     batch = 1
-    kinds = {
-        'literal': Variant(literal=True),
-        'ours': Variant(),
-        'ours-cl': Variant(channels_last=True),
-        'ours-bf16': Variant(bfloat16=True),
-        'ours-bf16-cl': Variant(bfloat16=True, channels_last=True),
-        'ours-compiled': Variant(compiled=True),
-        'ours-bf16-compiled': Variant(compiled=True, bfloat16=True),
-        'ours-products': Variant(products=True),
-    }
-    variants = tuple(kinds)
+    variants = (
+        *('literal', 'ours', 'ours-cl', 'ours-bf16', 'ours-bf16-cl'),
+        *('ours-compiled', 'ours-bf16-compiled', 'ours-products'),
+    )
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
@@ -60,26 +52,22 @@ class Inference(NetworkBenchmark):
         )
 
     def build(self, name: str, variant: str) -> Call:
-        kind, device = self.kinds[variant], self.args.device
-        model = self.network(kind)
-        if not kind.literal:
+        model = self.network(variant)
+        if variant != 'literal':
             fuse_model(model)
-        if kind.channels_last:
-            model.to(memory_format=torch.channels_last)
-        if kind.compiled:
-            model.forward = torch.compile(model.forward)
-        images = self._images(name).to(device)
+        self.finished(model, variant)
+        images = self._images(name).to(self.args.device)
 
         @torch.no_grad()
         def call() -> Tensor:
-            if kind.literal:
+            if variant == 'literal':
                 return model(images)[0]  # it runs the heads of training too
-            with kind.autocast(device):
+            with self.autocast(variant):
                 return model(images, mode='tensor')
 
-        if kind.compiled:
+        if 'compiled' in variant:
             call()  # compiles
-        return products_of(call) if kind.products else call
+        return products_of(call) if 'products' in variant else call
 
     def _images(self, name: str) -> Tensor:
         torch.manual_seed(1)
@@ -103,7 +91,7 @@ class Inference(NetworkBenchmark):
         return largest(result, baseline) | {'mask IoU': iou.item()}
 
     def with_memory(self, name: str, variant: str) -> bool:
-        return not self.kinds[variant].products
+        return 'products' not in variant  # what they read is kept for them, no memory of theirs
 
 
 class Products(TorchDispatchMode):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from dev_common import ROOT, build_model
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,8 +25,8 @@ from condseg_mmseg.utils.errors import UserError
 from .core import DTYPES, Benchmark
 
 CONFIG = 'configs/condseg/condseg_r50_1xb12-300e_kvasir-seg-256x256.py'
-IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 ONE_FILE = ROOT / 'docs' / 'condseg_in_one_file.py'
+_IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 _SETTLING = (2, 3, 128, 128)  # images whose BatchNorm statistics stand for those of training
 # arguments of a part that the one file takes too, or that do not change the function
 _FREE = {
@@ -35,26 +35,15 @@ _FREE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Variant:
-    """What is done to the network of the config."""
-
-    literal: bool = False  # built as published
-    bfloat16: bool = False  # forward pass under autocast
-    compiled: bool = False
-    with_cp: bool = False  # neck and heads compute maps again in the backward pass
-    products: bool = False  # only its convolutions and matrix products run
-    channels_last: bool = False
-
-    def autocast(self, device: str) -> AbstractContextManager[None]:
-        """The context of the forward pass."""
-        return torch.autocast(device.partition(':')[0], torch.bfloat16, enabled=self.bfloat16)
-
-
 class NetworkBenchmark(Benchmark):
-    """Variants of the network of ``--config``."""
+    """Variants of the network of ``--config``; the parts of a variant's name say what it is.
 
-    kinds: dict[str, Variant] = {}
+    ``literal``: as published (:func:`build_literal`). ``ours``: as the config builds it. ``bf16``:
+    under autocast. ``cl``: on channels-last maps (``ChannelsLastHook``). ``cp``: neck and heads
+    compute maps again in the backward pass. ``compiled``: through ``torch.compile``. ``products``:
+    its convolutions and matrix products only.
+    """
+
     what = ''
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -75,28 +64,35 @@ class NetworkBenchmark(Benchmark):
         add('--compile', action='store_true', help='add the variants under torch.compile')
 
     def passes(self) -> dict[str, str]:
-        return {
-            f'{h}x{w}': f'{self.what}, {self.args.batch} x {h} x {w}' for h, w in self.args.shape
-        }
+        text = f'{self.what}, {self.args.batch}'
+        return {f'{h}x{w}': f'{text} x {h} x {w}' for h, w in self.args.shape}
 
     def wanted(self, variant: str) -> bool:
-        kind = self.kinds[variant]
-        dtype = 'bfloat16' if kind.bfloat16 else 'float32'
-        return dtype in self.args.dtype and (self.args.compile or not kind.compiled)
+        dtype = 'bfloat16' if 'bf16' in variant else 'float32'
+        return dtype in self.args.dtype and (self.args.compile or 'compiled' not in variant)
 
     def why_not(self, variant: str) -> str | None:
-        return (
-            why_not_literal(self.config, self.args.config.name)
-            if self.kinds[variant].literal
-            else None
-        )
+        return why_not_literal(self.config) if variant == 'literal' else None
 
-    def network(self, kind: Variant) -> Any:
-        """Build ours or the published network, in eval mode and the memory format of the kind."""
+    def network(self, variant: str) -> Any:
+        """Build the network of a variant in eval mode."""
         model = build_network(self.config, self.args.checkpoint)
-        if kind.literal:
+        if variant == 'literal':
             model = build_literal(self.config, model)
         return model.to(self.args.device).eval()
+
+    def finished(self, model: Any, variant: str) -> Any:
+        """Put a network into the memory format of a variant, and compile it."""
+        if variant.endswith('-cl'):
+            model.to(memory_format=torch.channels_last)
+        if 'compiled' in variant:
+            model.forward = torch.compile(model.forward)
+        return model
+
+    def autocast(self, variant: str) -> AbstractContextManager[None]:
+        """The context of the forward pass."""
+        kind = self.args.device.partition(':')[0]
+        return torch.autocast(kind, torch.bfloat16, enabled='bf16' in variant)
 
 
 def build_network(config: Config, checkpoint: Path | None = None) -> Any:
@@ -107,11 +103,6 @@ def build_network(config: Config, checkpoint: Path | None = None) -> Any:
     else:
         load_checkpoint(model, str(checkpoint), 'cpu', strict=True, logger='silent')
     return model.eval()
-
-
-def why_no_file() -> str | None:
-    """Say that docs/condseg_in_one_file.py is missing, as in an installed package, or None."""
-    return None if ONE_FILE.is_file() else f'{ONE_FILE.name} comes with the repository only'
 
 
 def one_file() -> ModuleType:
@@ -129,27 +120,19 @@ def build_literal(config: Config, ours: Any) -> Any:
     It computes the maps of all heads in eval mode too, and its memory format is contiguous.
     """
     neck, head = config.model.neck, config.model.decode_head
-    literal = one_file().ConDSeg(
-        ours.backbone,
-        neck.in_channels,
-        neck.out_channels,
-        neck.num_heads,
-        neck.kernel_size,
-        neck.get('sid_channels') or neck.in_channels[-1] // 2,
-        head.head_channels,
-        config.model.auxiliary_head.channels,
-    )
+    widths = [neck.in_channels, neck.out_channels, neck.num_heads, neck.kernel_size]
+    widths.append(neck.get('sid_channels') or neck.in_channels[-1] // 2)
+    widths += [head.head_channels, config.model.auxiliary_head.channels]
+    literal = one_file().ConDSeg(ours.backbone, *widths)
     literal.load_state_dict(ours.state_dict(), strict=True)
     return literal.to(memory_format=torch.contiguous_format)
 
 
-def why_not_literal(config: Config, name: str) -> str | None:
+def why_not_literal(config: Config) -> str | None:
     """Say why the one file cannot build the network of a config, or None.
 
     It may differ from that of ConDSeg with ResNet-50 in its encoder and its widths.
     """
-    if missing := why_no_file():
-        return missing
     published = read_config(ROOT / CONFIG).model
     for part in ('neck', 'decode_head', 'auxiliary_head'):
         mine, theirs = config.model.get(part) or {}, published[part]
@@ -157,8 +140,7 @@ def why_not_literal(config: Config, name: str) -> str | None:
             return f'{ONE_FILE.name} has one {part}'
         for key in sorted({*mine, *theirs} - _FREE, key=lambda key: (key != 'type', key)):
             if mine.get(key) != theirs.get(key):
-                found = f'{name} has {part}.{key}={mine.get(key)}'
-                return f'{found}, which {ONE_FILE.name} does not have'
+                return f'{ONE_FILE.name} does not have {part}.{key}={mine.get(key)}'
     return None
 
 
@@ -205,14 +187,10 @@ def smooth_images(batch: int, channels: int, height: int, width: int) -> Tensor:
 def read_images(folder: Path, batch: int, size: tuple[int, int], config: Config) -> Tensor:
     """Read the first images of a folder, resized and normalised as a config does, (N, 3, H, W)."""
     pictures = [mmcv.imresize(mmcv.imread(p), size[::-1]) for p in image_paths(folder)[:batch]]
-    cfg = config.model.data_preprocessor
-    pixels = torch.stack([torch.from_numpy(x).permute(2, 0, 1).float() for x in pictures])
-    if cfg.get('bgr_to_rgb'):
-        pixels = pixels.flip(1)
-    mean, std = (torch.tensor(cfg[name]).view(3, 1, 1) for name in ('mean', 'std'))
-    return (pixels - mean) / std
+    inputs = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
+    return MODELS.build(config.model.data_preprocessor)({'inputs': inputs})['inputs']
 
 
 def image_paths(folder: Path) -> list[Path]:
     """Image files of a folder, sorted; none where there is no such folder."""
-    return sorted(path for path in folder.glob('*') if path.suffix.lower() in IMAGES)
+    return sorted(path for path in folder.glob('*') if path.suffix.lower() in _IMAGES)

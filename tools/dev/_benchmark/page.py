@@ -50,7 +50,12 @@ def limits(record: Record) -> str:
     if len(record['passes']) > 1:
         lines.append(_per_pixel(record))
     if record['benchmark'] == 'model' and row.get('resident_mib'):
-        lines.append(_resident(record))
+        shape = max(record['passes'], key=_pixels)
+        found = record['passes'][shape]['resident_mib'].items()
+        texts = ', '.join(f'{name} {mib:.0f} MiB' for name, mib in found)
+        lines.append(
+            f'Peak of the whole process at {shape}, libraries and weights included: {texts}.'
+        )
     if 'ours-cp' in row['peak_mib'] and row['speed_up']:
         lines.append(
             '`with_cp=True` in neck and heads takes '
@@ -111,13 +116,6 @@ def _pixels(shape: str) -> int:
     return height * width
 
 
-def _resident(record: Record) -> str:
-    shape = max(record['passes'], key=_pixels)
-    found = record['passes'][shape]['resident_mib'].items()
-    texts = ', '.join(f'{name} {mib:.0f} MiB' for name, mib in found)
-    return f'Peak of the whole process at {shape}, libraries and weights included: {texts}.'
-
-
 def _where(env: dict[str, Any]) -> str:
     machine, versions = env['machine'], env['versions']
     threads = f'{machine["threads"]} thread' + ('s' if machine['threads'] != 1 else '')
@@ -168,14 +166,7 @@ def render(folder: Path = FOLDER) -> str:
 
 
 def write(check: bool) -> str:
-    """Write the page.
-
-    Args:
-        check: Write nothing.
-
-    Returns:
-        What is wrong with the page, empty where nothing is.
-    """
+    """Write the page, or say what is wrong with it; empty where nothing is."""
     text = render()
     if not check:
         write_text(PAGE, text)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from condseg_mmseg.models import EncoderFusionHead, StemResNet
 
 from .core import Benchmark, Call
-from .network import one_file, why_no_file
+from .network import one_file
 
 _PASSES = {'forward': 'forward, eval', 'training': 'forward + backward of one view'}
 
@@ -35,9 +35,6 @@ class Stage1(Benchmark):
             for height, width in self.args.shape
             for name, text in _PASSES.items()
         }
-
-    def why_not(self, variant: str) -> str | None:
-        return why_no_file() if variant == 'literal' else None
 
     def build(self, name: str, variant: str) -> Call:
         kind, _, shape = name.partition('-')

@@ -18,7 +18,6 @@ from condseg_mmseg.utils.errors import UserError
 from .core import Call, Result
 from .network import (
     NetworkBenchmark,
-    Variant,
     heads,
     one_file,
     smooth_images,
@@ -31,20 +30,11 @@ class TrainingStep(NetworkBenchmark):
     summary = 'a training step of a network: as published (literal), as its config builds it (ours)'
     what = 'training step'
     batch = 2
-    kinds = {
-        'literal': Variant(literal=True),
-        'ours': Variant(),
-        'ours-cl': Variant(channels_last=True),
-        'ours-cp': Variant(with_cp=True),
-        'ours-cp-cl': Variant(with_cp=True, channels_last=True),
-        'ours-bf16': Variant(bfloat16=True),
-        'ours-bf16-cl': Variant(bfloat16=True, channels_last=True),
-        'ours-bf16-cp': Variant(bfloat16=True, with_cp=True),
-        'ours-bf16-cp-cl': Variant(bfloat16=True, with_cp=True, channels_last=True),
-        'ours-compiled': Variant(compiled=True),
-        'ours-bf16-compiled': Variant(compiled=True, bfloat16=True),
-    }
-    variants = tuple(kinds)
+    variants = (
+        *('literal', 'ours', 'ours-cl', 'ours-cp', 'ours-cp-cl'),
+        *('ours-bf16', 'ours-bf16-cl', 'ours-bf16-cp', 'ours-bf16-cp-cl'),
+        *('ours-compiled', 'ours-bf16-compiled'),
+    )
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
@@ -52,7 +42,7 @@ class TrainingStep(NetworkBenchmark):
             raise UserError(f'--config {args.config} trains on two views (stage 1), this on one')
 
     def why_not(self, variant: str) -> str | None:
-        if self.kinds[variant].with_cp and not checkpointed(build_model(self.config)):
+        if '-cp' in variant and not checkpointed(build_model(self.config)):
             return f'neither neck nor heads of {self.args.config.name} have with_cp'
         return super().why_not(variant)
 
@@ -62,32 +52,28 @@ class TrainingStep(NetworkBenchmark):
         The learning rate is 0, so that every step of every round computes the same; Adam's own
         state is there before the first one.
         """
-        kind = self.kinds[variant]
-        model = self.network(kind).train()
-        for part in checkpointed(model) if kind.with_cp else ():
+        model = self.network(variant).train()
+        for part in checkpointed(model) if '-cp' in variant else ():
             part.with_cp = True
-        if kind.channels_last:
-            model.to(memory_format=torch.channels_last)
-        if kind.compiled:
-            model.forward = torch.compile(model.forward)
+        self.finished(model, variant)
         weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         optimizer = _adam(list(weights.values()))
         torch.manual_seed(1)
         height, width = map(int, name.split('x'))
         images = smooth_images(self.args.batch, 3, height, width).to(self.args.device)
-        losses = _losses(model, images, kind)
+        losses = _losses(model, images, literal=variant == 'literal')
 
         def step() -> dict[str, Tensor]:
             torch.manual_seed(2)  # of dropout
             optimizer.zero_grad(set_to_none=True)
-            with kind.autocast(self.args.device):
+            with self.autocast(variant):
                 loss = losses()
             loss.backward()
             optimizer.step()
             grads = {n: p.grad for n, p in weights.items() if p.grad is not None}
             return grads | {'loss': loss.detach()}
 
-        if kind.compiled:
+        if 'compiled' in variant:
             step()  # compiles
         return step
 
@@ -113,12 +99,12 @@ def _adam(weights: list[Tensor]) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _losses(model: Any, images: Tensor, kind: Variant) -> Callable[[], Any]:
+def _losses(model: Any, images: Tensor, literal: bool) -> Callable[[], Any]:
     """The sum of all losses on random broad shapes as labels 0 and 1."""
     noise = torch.randn(len(images), 1, 6, 6)
     maps = F.interpolate(noise, images.shape[-2:], mode='bilinear', align_corners=True)
     masks = (maps > 0).long().to(images.device)
-    if kind.literal:
+    if literal:
         losses = one_file().stage2_losses
         return lambda: sum(losses(model(images), masks).values())
     samples = [SegDataSample(gt_sem_seg=PixelData(data=mask)) for mask in masks.unbind()]
