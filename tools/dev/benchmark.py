@@ -24,9 +24,8 @@ import torch
 from _benchmark import data, page
 from _benchmark.core import Benchmark, ChildError, measure, peak_bytes, positive
 from _benchmark.growth import Growth
-from _benchmark.model import Inference
+from _benchmark.model import Inference, Stage1
 from _benchmark.op import Op, native_state
-from _benchmark.stage1 import Stage1
 from _benchmark.train import TrainingStep
 from dev_common import ROOT, made_with
 

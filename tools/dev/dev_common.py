@@ -28,14 +28,11 @@ def count(module: nn.Module) -> int:
 
 
 def made_with(threads: int, machine: str | None = None) -> dict[str, Any]:
-    """Describe what a result that is published was made with.
+    """Describe what a result that is published was made with, without the name of the host.
 
     Args:
         threads: Of torch.
         machine: What to call the processor. Default None: by its name.
-
-    Returns:
-        As ``condseg_mmseg.utils.environment.environment``, without the name of the host.
     """
     where = environment()
     del where['machine']['name']

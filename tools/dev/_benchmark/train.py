@@ -16,12 +16,7 @@ from torch import Tensor
 from condseg_mmseg.utils.errors import UserError
 
 from .core import Call, Result
-from .network import (
-    NetworkBenchmark,
-    heads,
-    one_file,
-    smooth_images,
-)
+from .network import NetworkBenchmark, heads, one_file, smooth_images
 
 
 class TrainingStep(NetworkBenchmark):
