@@ -3,21 +3,19 @@
 python tools/dev/ablate.py OUT_DIR LABEL=CONFIG [LABEL=CONFIG ...] --seeds 0 1 2
 python tools/dev/ablate.py OUT_DIR [--markdown FILE]        (only the table of what is there)
 
-Every label is trained once with every seed, in OUT_DIR/LABEL/seed0 and so on; scores.csv there has
-a row for every image of the test list. All labels are trained with the first seed before the second
-one begins, so that an ablation that is cut short still compares like with like. All configs,
-networks and data sets are built before the first run starts.
+Every label is trained with every seed, in OUT_DIR/LABEL/seed0 and so on (see run_queue.py); all
+labels with the first seed before the second one begins, so that an ablation that is cut short still
+compares like with like. --stage1 LABEL=CONFIG names the first stage of a label, whose best encoder
+starts it. All configs, networks and data sets are built before the first run starts.
 
 After every run OUT_DIR/ablation.json (all scores) and OUT_DIR/ablation.md (the table) are written
-anew. --markdown FILE replaces what is between the lines <!-- ablation --> and <!-- /ablation -->
-of FILE; between <!-- results --> and <!-- /results --> it puts the table without its notes. Scores
-are those of the validation list: of the best epoch by image/mIoU, and of the last one.
+anew. Scores are those of the validation list: of the best epoch by image/mIoU, and of the last one.
+At the end --markdown FILE replaces what is between the lines <!-- ablation --> and
+<!-- /ablation --> of FILE, or by the table without notes what is between <!-- results --> and
+<!-- /results -->.
 
 The same command again repeats no finished run; with --resume it goes on with those that were
 interrupted or failed. A run made with another config is refused, and what differs is named.
-
-Two stages: --stage1 LABEL=CONFIG names the first stage of a label. Both are trained one after the
-other, and the best encoder of the first starts the second.
 """
 
 from __future__ import annotations

@@ -44,15 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure one process, DataLoaders, and a training.
-
-    Returns:
-        ``config``, ``images``, ``batch``; ``process`` (:func:`one_process`); ``loaders``, one a
-        number of workers (:func:`loader_speed`); ``training`` (:func:`training_wait`), or None.
-
-    Raises:
-        UserError: The config has no training data, or too little for a batch.
-    """
+    """Measure one process, a DataLoader for each number of workers, and a training."""
     cfg = read_config(args.config)
     if 'train_dataloader' not in cfg:
         raise UserError(f'--config {args.config} has no train_dataloader')
@@ -63,10 +55,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with DefaultScope.overwrite_default_scope('mmseg'):
         # as the Runner does, before any worker starts
         set_multi_processing(**cfg.get('env_cfg', {}).get('mp_cfg', {}))
-        dataset, batch = (
-            DATASETS.build(cfg.train_dataloader.dataset),
-            cfg.train_dataloader.batch_size,
-        )
+        batch = cfg.train_dataloader.batch_size
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
         if len(dataset) < batch:
             raise UserError(f'--images must be {batch} or more, one batch, got {len(dataset)}')
         record = {'config': Path(args.config).name, 'images': len(dataset), 'batch': batch}

@@ -46,10 +46,9 @@ class Growth(Benchmark):
         return run
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Add to each pass, by case, ``ns_per_pixel``, ``per_pixel`` and, by group, ``spread``.
+        """Add by case ``ns_per_pixel`` and ``per_pixel``, which is relative to the first case.
 
-        ``per_pixel`` is relative to the first case. ``spread`` is the largest of a group, the first
-        case included, over its least.
+        Add by group ``spread``, its largest over its least, the first case included.
         """
         for row in record['passes'].values():
             pixels = {name: CASES[name].pixels for name in row['seconds']}
