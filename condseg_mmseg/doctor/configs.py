@@ -152,13 +152,17 @@ def _rule(dataset: BaseSegDataset, pipeline: Sequence) -> MaskRule:
         steps.setdefault(name if isinstance(name, str) else getattr(name, '__name__', ''), step)
     load = steps.get('LoadBinaryMask') or steps.get('LoadAnnotations') or {}
     rule = MaskRule(backend=load.get('imdecode_backend', 'pillow'), origin='config')
-    step, mode = steps.get('LoadBinaryMask'), 'auto'
-    if step is None:
-        step, mode = steps.get('BinarizeMask'), 'threshold'  # the former name and its default
-    if step is not None:
-        mode, threshold = step.get('mode', mode), step.get('threshold')
-        threshold = 127 if threshold is None else threshold
-        return replace(rule, mode=mode, threshold=threshold, ignore_index=step.get('ignore_index'))
+    # the second is the former name of the first
+    for transform, mode in (('LoadBinaryMask', 'auto'), ('BinarizeMask', 'threshold')):
+        if transform in steps:
+            cut = steps[transform]
+            threshold = cut.get('threshold')
+            return replace(
+                rule,
+                mode=cut.get('mode', mode),
+                threshold=127 if threshold is None else threshold,
+                ignore_index=cut.get('ignore_index'),
+            )
     if 'LoadSoftMask' in steps or 'SoftMask' in steps:
         return replace(rule, mode='auto')
     if 'LoadAnnotations' not in steps:  # nothing says how masks are read

@@ -20,18 +20,6 @@ COMMANDS = {
     'evaluate: list': (
         'analysis_tools/evaluate_folder.py pred gt --list a.txt --csv a.txt', '--csv', 'a.txt'
     ),
-    'summarize: config': (
-        'analysis_tools/summarize_runs.py run/c.py x=run', 'OUT', 'run/c.py'
-    ),
-    'summarize: page': (
-        'analysis_tools/summarize_runs.py page.md x=run --markdown page.md', 'OUT', 'page.md'
-    ),
-    'ablate': (
-        'analysis_tools/ablate.py out x=out/ablation.json --seeds 0', 'OUT_DIR', 'out/ablation.json'
-    ),
-    'benchmark': (
-        'analysis_tools/benchmark.py model --config run/c.py --json run/c.py', '--json', 'run/c.py'
-    ),
     'check': ('dataset_converters/check.py data --json link.json', '--json', 'data/a.txt'),
     'prepare': (
         'dataset_converters/prepare.py custom data new --train new/train.txt --force', 'OUT',
@@ -47,19 +35,12 @@ def folder(tmp_path):
     for name in ('pred', 'gt', 'data/images', 'data/masks'):
         (tmp_path / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / name / 'x.png'), mask)
-    scalars = '{"loss": 1, "time": 1, "step": 1, "epoch": 1}\n'
-    scalars += '{"image/mDice": 1, "image/mIoU": 1, "image/mRecall": 1, "image/mPrecision": 1, '
-    scalars += '"step": 1}\n'
     for name, text in {
         'a.csv': 'img_path,dice\nx,50\n',
         'b.csv': 'img_path,dice\nx,60\n',
         'a.txt': 'x\n',
         'data/a.txt': 'x\n',
         'new/train.txt': 'x.png\n',
-        'out/ablation.json': '{}',
-        'page.md': '<!-- results -->\n<!-- /results -->\n',
-        'run/c.py': f"_base_ = '{ROOT}/configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'\n",
-        'run/1/vis_data/scalars.json': scalars,
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

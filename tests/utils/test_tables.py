@@ -25,3 +25,9 @@ def test_a_row_of_another_length_is_refused():
 def test_numbers():
     assert [number(x) for x in (None, math.nan, 1.239, -0.5)] == ['-', '-', '1.24', '-0.50']
     assert (number(1.0, sign=True), number(-1.0, 1, sign=True)) == ('+1.00', '-1.0')
+
+
+def test_long_cells_need_not_be_aligned():
+    assert table(('a', 'bb'), [('x', '1')], aligned=False) == (
+        '| a | bb |\n| --- | --- |\n| x | 1 |'
+    )

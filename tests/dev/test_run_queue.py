@@ -1,0 +1,186 @@
+"""The queue of runs: cores, what a killed one left, failures, the lock."""
+
+import json
+import os
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import run_queue
+from mmengine.config import Config
+from run_queue import Run, RunQueue
+
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.lock import locked
+
+CONFIG = """
+train_cfg = dict(max_epochs=5, val_interval=1)
+test_evaluator = [dict(type='IoUMetric'), dict(type='PerImageBinaryMetric')]
+"""
+
+
+@pytest.fixture
+def make_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('a.py').write_text(CONFIG)
+
+    def make(label='a', seed=0, configs=('a.py',), **options):
+        return Run(label, seed, configs, Path('out') / label / f'seed{seed}', options)
+
+    return make
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {5, 1, 2, 7, 4})
+    assert run_queue.shares(2) == [[1, 2], [4, 5]]
+    assert run_queue.shares(1) == [[1, 2, 4, 5, 7]]
+    with pytest.raises(UserError, match='--jobs 6: choose 1 to 5'):
+        run_queue.shares(6)
+
+
+def test_options_and_seed_go_into_the_config_that_is_trained(make_run):
+    run = make_run(seed=3, **{'train_cfg.max_epochs': 9})
+    run.prepare()
+    Path('a.py').unlink()  # later edits change nothing
+    config = Config.fromfile('out/a/seed3/config.py')
+    assert (config.randomness.seed, config.train_cfg.max_epochs) == (3, 9)
+    assert run.csv_key == 'test_evaluator.1.csv_path'
+    command = run_queue.train_command(run.files, run.work_dir)
+    assert command[1].endswith('/tools/train.py')
+    assert command[2:] == ['out/a/seed3/config.py', '--work-dir', 'out/a/seed3/train', '--resume']
+
+
+def test_two_configs_are_two_stages(make_run):
+    run = make_run(configs=('a.py', 'a.py'))
+    assert [str(path) for path in run.stages] == [
+        'out/a/seed0/train/stage1',
+        'out/a/seed0/train/stage2',
+    ]
+    command = run_queue.train_command(run.files, run.work_dir)
+    assert command[1].endswith('/tools/train_two_stages.py')
+    assert command[2:4] == ['out/a/seed0/stage1.py', 'out/a/seed0/stage2.py']
+
+
+def test_a_config_without_scores_of_images_is_refused(make_run):
+    Path('a.py').write_text('test_evaluator = dict(type="IoUMetric")\n')
+    with pytest.raises(UserError, match=r'a\.py: test_evaluator has no PerImageBinaryMetric'):
+        make_run()
+
+
+def test_what_an_earlier_attempt_left_is_compared(make_run):
+    run = make_run()
+    run.prepare()
+    run.check_earlier(resume=False)  # nothing was trained yet
+    other = make_run(**{'train_cfg.max_epochs': 9})
+    with pytest.raises(UserError, match=r'another config.*\n  - .*=5.*\n  \+ .*=9'):
+        other.check_earlier(resume=True)
+    run.work_dir.mkdir()
+    with pytest.raises(UserError, match=r'a, seed 0: out/a/seed0 .* not finished; add --resume'):
+        run.check_earlier(resume=False)
+    run.check_earlier(resume=True)
+
+
+def checkpoint(path, whole=True):
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('data', 'x' * 100)
+    if not whole:
+        path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize(
+    ('scores', 'best', 'epochs', 'interval', 'left'),
+    [
+        ({1: 10, 2: 20, 3: 30}, 'whole', (2, 3), 1, 3),
+        ({1: 10, 2: 20}, 'whole', (2, 3), 1, 2),  # killed before it was scored
+        ({}, 'whole', (1,), 1, None),  # anew from the start
+        ({1: 10, 2: 20}, 'whole', (3,), 1, 3),  # the one before is gone
+        ({}, 'whole', (2, 3), 2, 3),  # not to be scored
+        ({}, 'whole', (2, 3), 3, 2),
+        ({1: 10, 2: 20, 3: 30}, 'cut', (2, 3), 1, 2),  # its best checkpoint is made again
+        ({1: 10, 2: 20, 3: 30}, 'none', (2, 3), 1, 2),
+        ({1: 10, 2: 20, 3: 15}, 'none', (2, 3), 1, 3),  # it was not the best
+        ({1: 10, 2: 20}, 'truncated', (2, 3), 1, 2),
+    ],
+)
+def test_an_epoch_that_is_not_whole_is_trained_again(
+    tmp_path, scores, best, epochs, interval, left
+):
+    rows = [dict(loss=1.0, step=epoch, epoch=epoch, time=1.0) for epoch in range(1, 4)]
+    rows += [{'image/mIoU': score, 'step': epoch} for epoch, score in scores.items()]
+    (tmp_path / '1' / 'vis_data').mkdir(parents=True)
+    text = ''.join(json.dumps(row) + '\n' for row in rows)
+    (tmp_path / '1' / 'vis_data' / 'scalars.json').write_text(text)
+    for epoch in epochs:
+        checkpoint(tmp_path / f'epoch_{epoch}.pth', best != 'truncated' or epoch < 3)
+    if best in ('whole', 'cut'):
+        for epoch in scores:
+            whole = best == 'whole' or epoch < 3
+            checkpoint(tmp_path / f'best_image_mIoU_epoch_{epoch}.pth', whole)
+    elif best == 'none' and 2 in scores:
+        checkpoint(tmp_path / 'best_image_mIoU_epoch_2.pth')
+    elif best == 'truncated':
+        checkpoint(tmp_path / 'best_image_mIoU_epoch_2.pth')
+    config = Config(dict(train_cfg=dict(max_epochs=5, val_interval=interval)))
+    run_queue.step_back(tmp_path, config)
+    pointer = tmp_path / 'last_checkpoint'
+    assert (Path(pointer.read_text()).name if pointer.exists() else None) == (
+        None if left is None else f'epoch_{left}.pth'
+    )
+    kept = [epoch for epoch in epochs if left is not None and epoch <= left]
+    assert [path.name for path in sorted(tmp_path.glob('epoch_*'))] == [
+        f'epoch_{epoch}.pth' for epoch in kept
+    ]
+
+
+def python(code):
+    return [sys.executable, '-c', code]
+
+
+def test_a_failure_does_not_stop_the_others(make_run, monkeypatch):
+    Path('out').mkdir()
+    runs = [make_run(seed=seed) for seed in range(3)]
+    commands = {
+        0: python('print("the last words"); raise SystemExit(3)'),
+        1: python('import os; open("cores", "w").write(os.environ["OMP_NUM_THREADS"])'),
+        2: python(''),
+    }
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.setattr(
+        run_queue, 'train_command', lambda files, folder: commands[int(folder.parent.name[-1])]
+    )
+    runs[2].folder.mkdir(parents=True)
+    runs[2].record.write_text('{}')  # finished before
+    with locked('out') as lock:
+        ended = list(RunQueue(runs, lock).work())
+    assert [run.seed for run, _ in ended] == [0, 1]
+    assert ended[0][1] == ('ended with status 3; the end of out/a/seed0/log:\n  the last words')
+    # it trained, but there is nothing to score
+    assert ended[1][1].startswith('ValueError: out/a/seed1/train: no best checkpoint')
+    assert Path('cores').read_text() == '1'
+    assert [run.result() for run in runs] == [None, None, {}]
+
+
+def test_an_exception_ends_the_trainings_and_a_left_one_keeps_the_lock(make_run, monkeypatch):
+    sleep = 'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)'
+    monkeypatch.setattr(run_queue, 'train_command', lambda files, folder: python(sleep))
+    runs = [make_run(seed=seed) for seed in range(2)]
+    Path('out').mkdir()
+    with locked('out') as lock:
+        work = RunQueue(runs, lock)
+
+        def interrupted(futures):
+            while not (Path('pid').exists() and Path('pid').read_text()):
+                time.sleep(0.05)
+            # the training inherits the lock
+            files = Path(f'/proc/{Path("pid").read_text()}/fd').iterdir()
+            assert str(Path('out/.lock').absolute()) in map(os.path.realpath, files)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(run_queue, 'as_completed', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(work.work())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path('pid').read_text()), 0)
+    assert not runs[1].folder.exists()
