@@ -73,18 +73,18 @@ class UNetHead(SideLossDecodeHead):
         x3 -/--> (3,1) --/
         x4 -/
 
-    Where the encoder's finest map has half the size of the image, as those of pretrained networks,
-    the papers' level at full size has no encoder map: there a last node without one refines
-    (``final_upsample``; 1 leaves it out).
+    Both papers decode at strides 1 to 16. The finest map of a pretrained encoder has stride 2, so
+    that the last node, at full size, reads no map of the encoder (``final_upsample=1`` leaves this
+    node out).
 
     Differences from the papers: padded convolutions with BatchNorm, and resizing instead of
     cropping at odd sizes, as in every later implementation.
 
     Args:
         in_channels: Channels of each level, finest first; two levels or more. Default ResNet-50's
-            with its stem, ``(64, 256, 512, 1024, 2048)``: the papers have five levels.
-        channels: Width of the nodes of the finest level. It doubles with each level. Default 32
-            (U-Net++; U-Net has 64).
+            with its stem, ``(64, 256, 512, 1024)``.
+        channels: Width of the nodes of the finest level, which doubles with each level and is half
+            at full size. Default 64 (U-Net++ at stride 2; U-Net has 128).
         nested: Whether this is U-Net++. Default False.
         deep_supervision: Whether the earlier nodes of the finest level of U-Net++ get a 1x1
             convolution and the loss too. The last node is the prediction in any case (the paper's
@@ -104,8 +104,8 @@ class UNetHead(SideLossDecodeHead):
 
     def __init__(
         self,
-        in_channels: Sequence[int] = (64, 256, 512, 1024, 2048),
-        channels: int = 32,
+        in_channels: Sequence[int] = (64, 256, 512, 1024),
+        channels: int = 64,
         *,
         nested: bool = False,
         deep_supervision: bool = False,
@@ -127,9 +127,11 @@ class UNetHead(SideLossDecodeHead):
             below = self.in_channels[i + 1] if j == 1 else widths[i + 1]
             skips = self.in_channels[i] + (j - 1) * widths[i] * nested
             self.nodes[f'{i}_{j}'] = UNetNode(below, skips, widths[i], **cfg)
+        last = channels
         if self.final_upsample > 1:
-            self.full_size = UNetNode(channels, 0, channels, **cfg)
-        self.conv_seg = nn.Conv2d(channels, self.out_channels, 1)
+            last = max(1, channels // 2)
+            self.full_size = UNetNode(channels, 0, last, **cfg)
+        self.conv_seg = nn.Conv2d(last, self.out_channels, 1)
         sides = range(depth - 2) if deep_supervision else ()
         self.side_convs = nn.ModuleList(nn.Conv2d(channels, self.out_channels, 1) for _ in sides)
 

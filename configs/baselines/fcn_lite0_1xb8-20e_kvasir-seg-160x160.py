@@ -1,5 +1,5 @@
 # The encoder of condseg_lite0 with mmseg's plain FCN head on its deepest map (stride 16).
-_base_ = ['../condseg/condseg_lite0_1xb8-6e_kvasir-seg-160x160.py']
+_base_ = ['../condseg/condseg_lite0_1xb8-20e_kvasir-seg-160x160.py']
 model = dict(
     neck=None,
     decode_head=dict(
@@ -7,7 +7,7 @@ model = dict(
         type='FCNHead',
         in_channels=112,
         in_index=3,
-        channels=112,
+        channels=192,
         num_convs=2,
         kernel_size=3,
         concat_input=True,

@@ -1,20 +1,20 @@
 # The encoder of condseg_lite0 with mmseg's FPN neck and head.
-_base_ = ['../condseg/condseg_lite0_1xb8-6e_kvasir-seg-160x160.py']
+_base_ = ['../condseg/condseg_lite0_1xb8-20e_kvasir-seg-160x160.py']
 model = dict(
     neck=dict(
         _delete_=True,
         type='FPN',
         in_channels=[16, 24, 40, 112],
-        out_channels=64,
+        out_channels=104,
         num_outs=4,
     ),
     decode_head=dict(
         _delete_=True,
         type='FPNHead',
-        in_channels=[64] * 4,
+        in_channels=[104] * 4,
         in_index=[0, 1, 2, 3],
         feature_strides=[2, 4, 8, 16],
-        channels=64,
+        channels=104,
         dropout_ratio=0.1,
         num_classes=2,
         out_channels=1,
