@@ -126,7 +126,7 @@ def test_other_encoders_and_widths_have_a_baseline(benchmark, network, args):
             'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256',
             r'decode_head\.loss_decode=.*double_sigmoid.*, which',
         ),
-        ('baselines/fcn_lite0_1xb8-6e_kvasir-seg-160x160', r'has neck\.type=None, which'),
+        ('baselines/fcn_lite0_1xb8-20e_kvasir-seg-160x160', r'has neck\.type=None, which'),
         (
             'mixed/cdfa-fpn_r50_1xb12-300e_kvasir-seg-256x256',
             r'has neck\.sid_outputs=False, which',
