@@ -2,7 +2,13 @@
 
 from .backbones import EfficientNetLite, StemResNet
 from .data_preprocessors import TwoViewSegDataPreProcessor
-from .decode_heads import EncoderFusionHead, SIDHead, SizeAwareDecodeHead
+from .decode_heads import (
+    EncoderFusionHead,
+    PraNetHead,
+    SIDHead,
+    SizeAwareDecodeHead,
+    UNetHead,
+)
 from .layers import ContrastDrivenFeatureAggregation, SemanticInformationDecoupling
 from .losses import BCEDiceLoss, ConsistencyLoss, SIDLoss
 from .necks import CDFANeck
@@ -17,11 +23,13 @@ __all__ = [
     'ContrastDrivenFeatureAggregation',
     'EfficientNetLite',
     'EncoderFusionHead',
+    'PraNetHead',
     'SIDHead',
     'SIDLoss',
     'SemanticInformationDecoupling',
     'SizeAwareDecodeHead',
     'StemResNet',
     'TwoViewSegDataPreProcessor',
+    'UNetHead',
     'ValLossEncoderDecoder',
 ]
