@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -28,23 +27,21 @@ from typing import IO, Any
 
 from dev_common import ROOT, made_with
 from mmengine.config import Config
-from run_report import read_rows, summarize
+from run_report import summarize
 
 from condseg_mmseg.configs import read_config
-from condseg_mmseg.engine.best_checkpoint import best_checkpoint, is_whole
+from condseg_mmseg.engine.best_checkpoint import best_checkpoint
 from condseg_mmseg.utils.cfg_options import path_option
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.text import first_ten
 
-CHOOSES = 'image/mIoU'  # picks the best epoch, as save_best does
 METRIC = 'PerImageBinaryMetric'  # writes the CSV file
 
 
 def train_command(configs: Sequence[Path], work_dir: Path) -> list[str]:
     """The command that trains one config, or both stages, or goes on with what is there."""
-    script = 'train.py' if len(configs) == 1 else 'train_two_stages.py'
-    start = [sys.executable, str(ROOT / 'tools' / script), *map(str, configs)]
+    start = [sys.executable, '-m', 'condseg_mmseg', 'train', *map(str, configs)]
     return [*start, '--work-dir', str(work_dir), '--resume']
 
 
@@ -115,13 +112,9 @@ class Run:
             )
 
     def prepare(self) -> None:
-        """Write the configs, and put the folder in order after a kill."""
+        """Write the configs."""
         for file, config in zip(self.files, self.configs, strict=True):
             write_text(file, config.pretty_text)
-        for stage, config in reversed(list(zip(self.stages, self.configs, strict=True))):
-            if any(stage.glob('epoch_*.pth')):
-                step_back(stage, config)
-                break  # an earlier stage is complete
 
     def test_command(self) -> list[str]:
         """The command that scores the best checkpoint of a training that has ended."""
@@ -154,31 +147,6 @@ def _csv_key(config: Config, source: str) -> str:
         if item.get('type') == METRIC:
             return f'test_evaluator.{index}.csv_path'
     raise UserError(f'{source}: test_evaluator has no {METRIC}, which scores every image')
-
-
-def step_back(work_dir: Path, config: Config) -> None:
-    """Let a training that was killed repeat an epoch that was not saved and scored as a whole.
-
-    mmengine saves the checkpoint of an epoch before it validates it, so that a resumed training
-    would never score it. Such a checkpoint is removed if the one before it is there, and a
-    truncated one in any case.
-    """
-    scores = {row['step']: row[CHOOSES] for row in read_rows(work_dir) if CHOOSES in row}
-    found = {int(re.sub(r'\D', '', path.name)): path for path in work_dir.glob('epoch_*.pth')}
-    interval, last = config.train_cfg.get('val_interval', 1), config.train_cfg.get('max_epochs')
-    while found:
-        epoch = max(found)
-        scored = epoch in scores or (epoch % interval and epoch != last)
-        best = epoch in scores and scores[epoch] == max(scores.values())
-        saved = any(map(is_whole, work_dir.glob(f'best_*_epoch_{epoch}.pth')))
-        complete = scored and (saved or not best)
-        if is_whole(found[epoch]) and (complete or (epoch > 1 and epoch - 1 not in found)):
-            break
-        found.pop(epoch).unlink()
-    pointer = work_dir / 'last_checkpoint'
-    pointer.unlink(missing_ok=True)
-    if found:
-        write_text(pointer, str(found[max(found)]))
 
 
 def shares(jobs: int) -> list[list[int]]:
