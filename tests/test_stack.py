@@ -210,13 +210,7 @@ def test_exactly_two_notes_of_the_forks_are_kept_back(capsys):
     [
         ['-c', 'import condseg_mmseg'],
         ['tools/train.py', 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'],
-        ['tools/analysis_tools/evaluate_folder.py', 'none', 'none'],
         ['tools/analysis_tools/compare.py', 'none', 'none'],
-        ['tools/analysis_tools/contact_sheet.py', 'none', 'none'],
-        ['tools/dataset_converters/check.py', 'configs'],
-        ['tools/dataset_converters/prepare.py', 'custom', 'none', 'none'],
-        ['tools/train_two_stages.py', 'none', 'none'],
-        ['tools/model_converters/condseg2mmseg.py', 'none', 'none'],
     ],
 )
 def test_the_notes_are_not_seen(root, tmp_path, arguments):

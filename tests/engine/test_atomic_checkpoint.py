@@ -1,106 +1,18 @@
-"""A training that is stopped at any write goes on as if it had not been."""
+"""Checkpoints are whole or not there, and a resume finds the newest whole one."""
 
-import itertools
-import math
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import torch
-from mmengine.evaluator import BaseMetric
+from engine.small_training import BEST, EPOCHS, files, snapshot, train
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
-from mmengine.runner import Runner
-from torch import nn
 
-from condseg_mmseg.engine import AtomicCheckpointHook, read_checkpoint
+from condseg_mmseg.engine import AtomicCheckpointHook
 from condseg_mmseg.engine.atomic_checkpoint import newest_whole, numbered_checkpoints
 from condseg_mmseg.utils.errors import UserError
-
-EPOCHS = 5
-_names = (f'atomic_checkpoint_{i}' for i in itertools.count())
-
-
-class Net(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(1, 1)
-        nn.init.constant_(self.fc.weight, 0.1)
-        nn.init.zeros_(self.fc.bias)
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        y = self.fc(inputs)
-        return dict(loss=(y - 2 * inputs).square().mean()) if mode == 'loss' else [y]
-
-
-class Wave(BaseMetric):
-    """A score that goes up and down as the weight grows; the third of five epochs is the best."""
-
-    def process(self, data_batch, data_samples):
-        self.results += [float(y.mean()) for y in data_samples]
-
-    def compute_metrics(self, results):
-        return dict(score=math.sin(1.9 * sum(results) / len(results)))
-
-
-def train(folder, epochs=EPOCHS, resume=False, train_cfg=None, hooks=(), **checkpoint):
-    data = dict(
-        dataset=[dict(inputs=torch.tensor([float(i)])) for i in (1, 2, 3, 4)],
-        batch_size=2,
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate'),
-    )
-    checkpoint = dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2) | checkpoint
-    runner = Runner(
-        model=Net(),
-        work_dir=str(folder),
-        train_dataloader=data,
-        train_cfg=train_cfg or dict(by_epoch=True, max_epochs=epochs, val_interval=1),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.008, momentum=0.5)),
-        param_scheduler=dict(type='StepLR', step_size=2, gamma=0.9, end=99),
-        val_dataloader=data,
-        val_cfg={},
-        val_evaluator=[Wave()],
-        default_hooks=dict(checkpoint=checkpoint),
-        custom_hooks=list(hooks),
-        resume=resume,
-        experiment_name=next(_names),
-        default_scope='mmseg',
-    )
-    runner.train()
-    return runner
-
-
-BEST = dict(save_best='score', rule='greater')
-
-
-def files(folder):
-    return sorted(path.name for path in Path(folder).glob('*.pth'))
-
-
-def state(path):
-    """What a checkpoint holds, but for times."""
-    content = read_checkpoint(path)
-    info = content['message_hub']['runtime_info']
-    keys = ('best_score', 'best_ckpt', 'keep_ckpt_ids', 'epoch', 'iter')
-    known = {key: Path(str(info[key])).name for key in keys if key in info}
-    optimizer = content.get('optimizer', {}).get('state', {})
-    return (
-        {name: value.tolist() for name, value in content['state_dict'].items()},
-        {i: entry['momentum_buffer'].tolist() for i, entry in optimizer.items()},
-        [s['last_step'] for s in content.get('param_schedulers', [])],
-        (content['meta']['epoch'], content['meta']['iter']),
-        known,
-    )
-
-
-def snapshot(folder):
-    pointer = (Path(folder) / 'last_checkpoint').read_text()
-    return {name: state(Path(folder) / name) for name in files(folder)}, Path(pointer).name
 
 
 @pytest.fixture(scope='module')
@@ -116,67 +28,6 @@ def test_an_uninterrupted_run(uninterrupted):
     assert pointer == 'epoch_5.pth'
     for name in ('epoch_4.pth', 'epoch_5.pth'):
         assert checkpoints[name][-1]['best_ckpt'] == 'best_score_epoch_3.pth'
-
-
-class Crash(BaseException):
-    """The machine loses power."""
-
-
-def crash_at(monkeypatch, number, torn):
-    """Stop at the given write, rename, sync or deletion of a checkpoint; return their count.
-
-    Args:
-        number: 0 for the first; None counts only.
-        torn: Stop in the middle of it (of a write: after half of the bytes), or after it.
-    """
-    count = itertools.count()
-
-    def wrap(owner, name):
-        plain = getattr(owner, name)
-
-        def call(*args, **kwargs):
-            at = next(count)
-            if number is None or at < number:
-                return plain(*args, **kwargs)
-            if at == number and torn and name == 'write_bytes':
-                plain(args[0], args[1][: len(args[1]) // 2])
-            elif at == number and not torn:
-                plain(*args, **kwargs)
-            raise Crash  # and whatever would tidy up finds no power either
-
-        monkeypatch.setattr(owner, name, call)
-
-    wrap(Path, 'write_bytes')
-    wrap(Path, 'unlink')
-    wrap(os, 'replace')
-    wrap(os, 'fsync')
-    return count
-
-
-@pytest.mark.slow
-def test_every_place_to_crash(uninterrupted, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        count = crash_at(patch, None, torn=False)
-        train(tmp_path / 'count', **BEST)
-        places = next(count)
-    assert places > 50
-    for number in range(places):
-        for torn in (False, True):
-            folder = tmp_path / f'{number}_{torn}'
-            with monkeypatch.context() as patch:
-                crash_at(patch, number, torn)
-                with pytest.raises(Crash):
-                    train(folder, **BEST)
-            left = numbered_checkpoints(folder)
-            runner = train(folder, resume=True, **BEST)
-            assert runner.epoch == EPOCHS
-            found, pointer = snapshot(folder)
-            expected, newest = uninterrupted
-            assert pointer == newest
-            # a deletion that did not happen leaves a file, and nothing else differs
-            assert {name: found[name] for name in expected} == expected, (number, torn, left)
-            assert len(found) <= len(expected) + 2
-            shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize('pointer', [None, '', 'no/such/epoch_9.pth', 'epoch_1.pth'])
@@ -297,8 +148,11 @@ class Waits(Hook):
 
 
 def test_sigterm_ends_at_once_and_names_the_last_checkpoint(uninterrupted, tmp_path):
-    command = [sys.executable, __file__, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(tmp_path)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    )  # fmt: skip
     while 'waiting' not in (line := process.stdout.readline()):
         assert line, 'it ended before'
     process.terminate()

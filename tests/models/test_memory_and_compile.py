@@ -8,7 +8,6 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch.nn.utils import prune
 
 from condseg_mmseg.models.layers import recompute
 from condseg_mmseg.models.layers.rewrites import rewrites
@@ -187,7 +186,7 @@ def test_parameters_are_contiguous(batch):
     before = optimizer.step(closure)
     assert closure() < before
     targets = [(m, 'weight') for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
-    prune.global_unstructured(targets, prune.L1Unstructured, amount=0.5)
+    torch.nn.utils.prune.global_unstructured(targets, prune.L1Unstructured, amount=0.5)
     zeros = sum(int((m.weight == 0).sum()) for m, _ in targets)
     assert zeros == pytest.approx(0.5 * sum(m.weight.numel() for m, _ in targets), rel=1e-3)
 
