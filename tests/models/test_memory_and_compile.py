@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch.nn.utils import prune
 
 from condseg_mmseg.models.layers import recompute
 from condseg_mmseg.models.layers.rewrites import rewrites
@@ -186,7 +187,7 @@ def test_parameters_are_contiguous(batch):
     before = optimizer.step(closure)
     assert closure() < before
     targets = [(m, 'weight') for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
-    torch.nn.utils.prune.global_unstructured(targets, prune.L1Unstructured, amount=0.5)
+    prune.global_unstructured(targets, prune.L1Unstructured, amount=0.5)
     zeros = sum(int((m.weight == 0).sum()) for m, _ in targets)
     assert zeros == pytest.approx(0.5 * sum(m.weight.numel() for m, _ in targets), rel=1e-3)
 
@@ -229,8 +230,8 @@ def compiled(model, backend):
 
 def test_backward_hooks_run_where_no_activation_works_in_place(batch):
     model, seen = build(), []
-    norms = [block.fuse.bn for block in model.neck.enhance]
-    norms += [conv.bn for conv in (model.decode_head.small.conv2, model.decode_head.small.conv4)]
+    small = model.decode_head.small
+    norms = [layer.bn for layer in (*(b.fuse for b in model.neck.enhance), small.conv2, small.conv4)]
     for norm in norms:
         norm.register_full_backward_hook(lambda *_: seen.append(1))
     total(model(*batch, mode='loss')).backward()
@@ -260,18 +261,17 @@ def test_a_norm_that_is_no_batch_norm_keeps_its_buffers_when_recomputed():
             self.calls += 1
             return torch.sin(x)
 
-    module, x = torch.nn.Sequential(Counting(), torch.nn.Linear(2, 2)), torch.ones(1, 2)
-    recompute(module, x.requires_grad_(), with_cp=True).sum().backward()
+    module = torch.nn.Sequential(Counting(), torch.nn.Linear(2, 2))
+    recompute(module, torch.ones(1, 2, requires_grad=True), with_cp=True).sum().backward()
     assert module[0].calls == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('backend', ['aot_eager', 'inductor'])
 def test_compiled_prediction_has_no_graph_break_and_the_same_logits(batch, backend):
-    images, _ = batch
     with torch.no_grad():
-        expected = build().eval()(images)
-        actual = compiled(build().eval(), backend)(images)
+        expected = build().eval()(batch[0])
+        actual = compiled(build().eval(), backend)(batch[0])
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
