@@ -231,11 +231,11 @@ def compiled(model, backend):
 def test_backward_hooks_run_where_no_activation_works_in_place(batch):
     model, seen = build(), []
     small = model.decode_head.small
-    norms = [layer.bn for layer in (*(b.fuse for b in model.neck.enhance), small.conv2, small.conv4)]
-    for norm in norms:
-        norm.register_full_backward_hook(lambda *_: seen.append(1))
+    layers = [*(block.fuse for block in model.neck.enhance), small.conv2, small.conv4]
+    for layer in layers:
+        layer.bn.register_full_backward_hook(lambda *_: seen.append(1))
     total(model(*batch, mode='loss')).backward()
-    assert len(seen) == len(norms)
+    assert len(seen) == len(layers)
 
 
 def test_torch_func_differentiates_neck_and_head():
