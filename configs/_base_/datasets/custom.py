@@ -1,4 +1,4 @@
-# Your own images: images/, masks/ of the same stem, and lists of stems. `condseg prepare custom` makes
+# Your own images: images/, masks/ of the same stem, and lists of stems. `prepare custom` makes
 # them, and checks them; set data_root to its result. Without a test list, test on
 # ann_file='val.txt'.
 _base_ = './binary_256x256.py'

@@ -1,4 +1,4 @@
-# GlaS as condseg prepare makes it: 85 to train, 80 (testA and testB) to test. There is no validation
+# GlaS as `prepare` makes it: 85 to train, 80 (testA and testB) to test. There is no validation
 # list: as in the literature the test list picks the checkpoint and is reported.
 _base_ = './binary_256x256.py'
 data_root = 'data/glas/'

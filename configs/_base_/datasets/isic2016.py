@@ -1,4 +1,4 @@
-# ISIC 2016, part 1, as condseg prepare makes it: 900 to train, 379 to test. There is no validation list:
+# ISIC 2016, part 1, as `prepare` makes it: 900 to train, 379 to test. There is no validation list:
 # as in the literature the test list picks the checkpoint and is reported.
 _base_ = './binary_256x256.py'
 data_root = 'data/isic2016/'

@@ -1,4 +1,4 @@
-# ISIC 2017, part 1, as condseg prepare makes it: 2000 / 150 / 600, the owners' split.
+# ISIC 2017, part 1, as `prepare` makes it: 2000 / 150 / 600, the owners' split.
 _base_ = './binary_256x256.py'
 data_root = 'data/isic2017/'
 train_dataloader = dict(dataset=dict(data_root=data_root, other_ann_files=('val.txt', 'test.txt')))

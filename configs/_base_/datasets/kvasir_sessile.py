@@ -1,4 +1,4 @@
-# Kvasir-Sessile, 196 images of Kvasir-SEG, as condseg prepare makes it: 156 / 20 / 20 by a rule of ours,
+# Kvasir-Sessile, 196 images of Kvasir-SEG, as `prepare` makes it: 156 / 20 / 20 by a rule of ours,
 # since the published split was random and is not known.
 _base_ = './binary_256x256.py'
 data_root = 'data/kvasir-sessile/'
