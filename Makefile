@@ -9,6 +9,7 @@ PYTHON := $(VENV)/bin/python
 #     make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 EXTRAS ?= onedl,lite,consistency,metrics,dev
+WHEEL_EXTRAS ?= onedl,lite,consistency,metrics,safetensors
 CONSTRAINTS := requirements/constraints.txt
 TORCH = $(shell grep '^torch==' $(CONSTRAINTS))
 STAMP := $(VENV)/.installed
@@ -18,7 +19,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all lint format clean
+.PHONY: help install demo test test-slow test-all wheel lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,15 @@ test-slow: install ## Run the slow tests only
 
 test-all: install ## Run all tests
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+wheel: install ## Build the wheel, install it into a fresh environment, and run it in another folder
+	rm -rf dist
+	$(PYTHON) -m build --wheel
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		$(PYTHON3) -m venv "$$folder/env" && \
+		"$$folder/env/bin/pip" install -q -c $(CONSTRAINTS) "$$(echo dist/*.whl)[$(WHEEL_EXTRAS)]" && \
+		cd "$$folder" && PATH="$$folder/env/bin:$$PATH" && \
+		condseg check --environment && condseg configs && condseg demo --quick
 
 lint: install ## Check style, formatting and types
 	$(PYTHON) -m ruff check .
