@@ -7,6 +7,7 @@ arguments and returns the exit status: 0 done, 1 found something or failed, 2 wr
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,9 @@ def call(args: argparse.Namespace) -> int:
     Returns:
         The exit status.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # file names may hold anything
     status = 0
     try:
         status = args.run(args)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-
-from mmengine.config import DictAction
 
 from condseg_mmseg.doctor import check_dataset, check_environment
 from condseg_mmseg.doctor.report import print_report
 from condseg_mmseg.doctor.scan import default_workers
+from condseg_mmseg.utils.cfg_options import read_options
 from condseg_mmseg.utils.errors import UserError
 
 from .progress import progress_bar
@@ -76,24 +74,23 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     workers = default_workers()
     parser.add_argument('--workers', type=int, default=workers, help=f'default: {workers}')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='key=value ... for configs; put it last'
-    )
+        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+        help='changes of the configs; put it last',
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Check, print, and return the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):
-            stream.reconfigure(errors='backslashreplace')  # file names may hold anything
     if args.environment:
-        if args.data:
-            raise UserError(f'--environment checks the installation, not data: {args.data[0]}')
+        for given in (*args.data, args.json, args.sheet):
+            if given:
+                raise UserError(f'--environment checks the installation, not data: {given}')
         return _environment()
-    options = vars(args).copy()
+    options = vars(args) | dict(lists=_lists(args.list), cfg_options=read_options(args.cfg_options))
     for name in ('run', 'command', 'environment', 'list'):
         options.pop(name)
     with progress_bar() as progress:
-        record = check_dataset(lists=_lists(args.list), progress=progress, **options)
+        record = check_dataset(progress=progress, **options)
     print_report(record)
     return record['exit_status']
 

@@ -106,8 +106,8 @@ def _add_custom(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(names: argparse._SubParsersAction) -> None:
-    text = 'a generated one: endoscopy-like scenes with soft-edged polyps'
-    parser = names.add_parser('demo', help=text, description=f'Make {text}.')
+    text = 'endoscopy-like scenes with soft-edged polyps'
+    parser = names.add_parser('demo', help=f'generated: {text}', description=f'Generate {text}.')
     parser.set_defaults(run=run_demo)
     add = parser.add_argument
     add('out', type=Path, metavar='OUT', help='folder to make')
@@ -118,28 +118,25 @@ def _add_demo(names: argparse._SubParsersAction) -> None:
     add('--reuse', action='store_true', help='do nothing if the same parameters made OUT')
     add = parser.add_argument_group('scene').add_argument
     for knob in fields(SceneKnobs):
-        more, kind = {}, type(knob.default)
-        if isinstance(knob.default, tuple):
-            more, kind = dict(nargs=2, metavar=('LOW', 'HIGH')), type(knob.default[0])
-        text = f'{knob.metadata["help"]} (default: {knob.default})'
-        name = '--' + knob.name.replace('_', '-')
-        add(name, type=kind, default=knob.default, help=text, **more)
+        name, default = '--' + knob.name.replace('_', '-'), knob.default
+        parts = default if isinstance(default, tuple) else (default,)
+        more = dict(nargs=2, metavar=('LOW', 'HIGH')) if parts is default else {}
+        text = f'{knob.metadata["help"]} (default: {" ".join(map(str, parts))})'
+        add(name, type=type(parts[0]), default=default, help=text, **more)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepare a data set, and print what was made."""
-    options = vars(args).copy()
-    for name in ('run', 'command'):
-        options.pop(name)
+    options = {key: value for key, value in vars(args).items() if key not in ('run', 'command')}
     try:
         with progress_bar() as progress:
             made = prepare(progress=progress, **options)
     except KeyboardInterrupt:
         print('repeat the command to go on', file=sys.stderr)
         raise
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     for warning in made.warnings:
-        text = f'warning: {warning}'
-        Console(stderr=True).print(text, style='yellow', markup=False, soft_wrap=True)
+        console.print(f'warning: {warning}', style='yellow', soft_wrap=True)
     lists = ', '.join(f'{number} in {file}' for file, number in made.lists.items())
     done = 'to write' if args.dry_run else 'written'
     print(f'{args.out}: {made.images} images ({lists}); {made.files} files {done}')

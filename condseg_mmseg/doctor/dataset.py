@@ -160,13 +160,18 @@ def _check_options(options: Mapping[str, Any]) -> None:
     data, lists = options['data'], options['lists']
     if not data:
         raise UserError('give a folder or a config to check')
-    if lists and (len(data) != 1 or not Path(data[0]).is_dir()):
+    folders = [Path(item) for item in data if Path(item).is_dir()]
+    if options['cfg_options'] and len(folders) == len(data):
+        raise UserError('--cfg-options goes with a config, and DATA is none')
+    if lists and (len(data) != 1 or not folders):
         raise UserError('--list goes with exactly one DATA, which must be a folder')
     for name, file in lists.items():
         if not file.is_file():
             raise UserError(f'--list: no such file: {file}')
         if '/' in name:
             raise UserError(f'--list: a name has no slash, got {name!r}')
+        if (folders[0] / f'{name}.txt').exists():
+            raise UserError(f'--list: {folders[0]} has a list {name!r}; give another NAME=FILE')
     for option, suffix in (('json', '.json'), ('sheet', '.png')):
         path = options[option]
         if path is not None and Path(path).suffix.lower() != suffix:

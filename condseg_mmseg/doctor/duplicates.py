@@ -96,10 +96,8 @@ def near_pairs(
     pairs, values, turns = (np.concatenate(parts) for parts in zip(*found, strict=True))
     # A symmetrical picture is found in several positions: the best one is kept.
     order = np.lexsort((-values, pairs[:, 1], pairs[:, 0]))
-    pairs, values, turns = pairs[order], values[order], turns[order]
-    new = np.ones(len(pairs), bool)
-    new[1:] = (pairs[1:] != pairs[:-1]).any(1)
-    return pairs[new], values[new], turns[new]
+    order = order[np.unique(pairs[order], axis=0, return_index=True)[1]]
+    return pairs[order], values[order], turns[order]
 
 
 def mask_agreement(first: np.ndarray | None, second: np.ndarray | None) -> float | None:

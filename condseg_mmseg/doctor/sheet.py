@@ -153,4 +153,4 @@ def write_sheet(path: Path, sheet: np.ndarray) -> None:
     """Write the sheet as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_at_once(path) as temporary:
-        cv2.imwrite(str(temporary), sheet)
+        temporary.write_bytes(cv2.imencode('.png', sheet)[1].tobytes())

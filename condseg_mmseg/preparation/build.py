@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from condseg_mmseg.utils.arguments import refuse_inputs
+from condseg_mmseg.utils.arguments import check_folder, refuse_inputs
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.findings import Findings
 from condseg_mmseg.utils.text import count, first_ten
@@ -118,8 +118,7 @@ def prepare(
         for file in (*(f'{split}.txt' for split in SPLITS), 'dataset.json'):
             refuse_inputs('OUT', out / file, given)
     refuse_overlap(paths, out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f'OUT {out} is a file; give a folder')
+    check_folder('OUT', out)
     progress = progress or (lambda what, done, total: None)
     findings = new_findings(allow_incomplete)
     with contextlib.ExitStack() as stack:
@@ -168,7 +167,8 @@ def _judge(
     }
     warnings = [finding.detail for finding in findings.of('warning')]
     record = describe(name, plan, sources, seen, texts, warnings)
-    texts['dataset.json'] = (json.dumps(record, indent=1, ensure_ascii=False) + '\n').encode()
+    text = json.dumps(record, indent=1, ensure_ascii=False) + '\n'
+    texts['dataset.json'] = text.encode(errors='backslashreplace')  # of names that are no UTF-8
     _judge_out(out, seen, texts, findings, force)
     stop(findings)
     return texts

@@ -199,6 +199,7 @@ def plan_custom(
         pairs = [pair for pair in pairs if pair.name in listed]
         parts = {name: names for name, names in parts.items() if names}
     elif pairs:
+        stop(findings)  # of names that cannot be hashed
         shares, seed = list(split or FRACTIONS), seed or 0
         parts = split_names([pair.name for pair in pairs], shares, seed, group_of)
         rule = rule_of('group' if group_of else 'name')

@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.arguments import check_folder
+from condseg_mmseg.utils.errors import UserError, user_errors
 from condseg_mmseg.utils.files import write_json
 
 from .demo_scene import Scene, SceneKnobs, make_scene
@@ -62,15 +63,15 @@ def brightness_baseline(splits: Mapping[str, Sequence[Scene]]) -> dict[str, Any]
 
 def _clear(out: Path, force: bool) -> None:
     """Make room in ``out``: only files that this module made go, and only with ``force``."""
-    if out.is_file():
-        raise UserError(f'OUT {out} is a file; give a folder')
     if not out.exists() or not any(out.iterdir()):
         return
-    record = out / 'dataset.json'
     if not force:
         raise UserError(f'{out} is not empty: give another folder, or --force')
-    if not record.is_file() or 'generator' not in _read(record):
-        raise UserError(f'{out} was not made by this tool (no dataset.json): not overwritten')
+    maker = _read(out / 'dataset.json').get('generator')
+    if not isinstance(maker, dict) or maker.get('name') != _GENERATOR['name']:
+        raise UserError(
+            f'{out} was not made by this tool (its dataset.json would say so): give another folder'
+        )
     for folder in ('images', 'masks'):
         for split in SPLITS:
             for path in (out / folder).glob(f'{split}_[0-9]*.png'):
@@ -86,6 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@user_errors(OSError)
 def make_demo_dataset(
     out: str | Path,
     knobs: SceneKnobs | None = None,
@@ -113,9 +115,11 @@ def make_demo_dataset(
         The content of ``dataset.json``.
 
     Raises:
-        UserError: ``out`` holds something that may not be replaced, or a number is out of range.
+        UserError: ``out`` holds something that may not be replaced or cannot be written, or a
+            number is out of range.
     """
     out, knobs = Path(out), knobs or SceneKnobs()
+    check_folder('OUT', out)
     given = dict(zip(('seed', *(f'num-{split}' for split in SPLITS)), (seed, *counts), strict=True))
     for name, value in given.items():
         least = int(name == 'num-train')
@@ -142,8 +146,9 @@ def make_demo_dataset(
         splits[split] = [make_scene(knobs, seed, split, index) for index in range(count)]
         stems = [f'{split}_{index:04d}' for index in range(count)]
         for stem, scene in zip(stems, splits[split], strict=True):
-            cv2.imwrite(str(out / 'images' / f'{stem}.png'), scene.image[..., ::-1])
-            cv2.imwrite(str(out / 'masks' / f'{stem}.png'), scene.mask)
+            for folder, picture in (('images', scene.image[..., ::-1]), ('masks', scene.mask)):
+                data = cv2.imencode('.png', picture)[1].tobytes()
+                (out / folder / f'{stem}.png').write_bytes(data)
             images[stem] = dict(kind=scene.kind, count=scene.count)
         (out / f'{split}.txt').write_text(''.join(f'{stem}\n' for stem in stems))
     record |= dict(complete=True, brightness_baseline=brightness_baseline(splits), images=images)

@@ -66,14 +66,13 @@ def _plan(
             if other != split:
                 findings.add('problem', f'{pair.name} is in {other} and in {split}')
         pairs += matched
+    if not pairs and not findings.of('error'):
+        findings.add('problem', 'no ISIC_x.jpg with its ISIC_x_Segmentation.png was found')
     expected = {f'{split}.txt': size for split, size in sizes.items()}
     for file, size in expected.items():
         there = len(lists.get(file, []))
         if there != size:
             findings.add('gap', f'{file}: {there} of {size} images')
-    if not pairs and not findings.of('error'):
-        text = 'no ISIC_x.jpg with its ISIC_x_Segmentation.png was found'
-        findings.add('problem', text)
     return Plan(pairs, lists, split=dict(origin='official, as distributed'), expected=expected)
 
 

@@ -86,8 +86,11 @@ def match(
             findings.add('gap', f'{count(len(alone), noun)} without {partner}: {some(alone)}')
     folded: dict[str, str] = {}
     for name in of_image:
-        if name != name.strip() or re.search(r'[\r\n]', name):
-            text = f'the name {name!r} would not survive in a list: white space at its end'
+        if name != name.strip() or re.search('[\r\n\ud800-\udfff]', name):
+            text = (
+                f'the name {name!r} would not survive in a list: white space at its end, or a line '
+                'break or a byte that is no UTF-8 in it'
+            )
             findings.add('problem', text)
         other_name = folded.setdefault(name.lower(), name)
         if other_name != name:

@@ -76,8 +76,9 @@ class Source:
             else:
                 self.kind, self._archive = 'tar', tarfile.open(path)
         except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
+            reason = str(error).partition(':\n')[0]  # tarfile lists what it tried
             raise UserError(
-                f'{path}: neither a folder nor a whole zip or tar file ({error})'
+                f'{path}: neither a folder nor a whole zip or tar file ({reason})'
             ) from error
 
     def entries(self) -> list[Entry]:

@@ -156,4 +156,4 @@ def groups_file(option: str, file: Path, columns: tuple[str, ...] | None = None)
     """Read a table of the user; see :func:`given_names` and :func:`read_groups`."""
     if not file.is_file():
         raise UserError(f'{option} {file}: no such file')
-    return read_groups(file.read_bytes(), str(file), columns)
+    return read_groups(file.read_bytes(), f'{option} {file}', columns)

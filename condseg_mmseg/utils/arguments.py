@@ -51,16 +51,32 @@ def check_output(
     if output is None:
         return
     refuse_inputs(option, output, inputs)
-    path = Path(output).absolute()
+    path = Path(output)
     if path.is_dir():
         raise UserError(f'{option} {output} is a folder: give a file')
-    folder = path.parent
+    _check_writable(option, output, path.absolute().parent)
+    if path.exists() and not force:
+        raise UserError(f'{option} {output} is there already: add --force to replace it')
+
+
+def check_folder(option: str, output: str | Path) -> None:
+    """Refuse a folder to make, or to write into, that is a file or cannot be written.
+
+    Args:
+        option: How the user names it, such as ``'OUT'``.
+        output: The folder; it need not be there.
+
+    Raises:
+        UserError: With what is in the way.
+    """
+    _check_writable(option, output, Path(output).absolute())
+
+
+def _check_writable(option: str, output: str | Path, folder: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f'{option} {output} cannot be written: {folder} is no writable folder')
-    if path.exists() and not force:
-        raise UserError(f'{option} {output} is there already: add --force to replace it')
 
 
 def check_device(device: str) -> None:

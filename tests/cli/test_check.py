@@ -37,13 +37,17 @@ def folder(tmp_path):
     [
         ([], 'give a folder or a config to check'),
         (['nowhere'], 'nowhere is neither a file nor a shipped config'),
-        (['.', '--environment'], '--environment checks the installation, not data'),
+        (['.', '--environment'], '--environment checks the installation, not data: .'),
+        (['--environment', '--json', 'o.json'], 'the installation, not data: o.json'),
         (['.', '--workers', '0'], '--workers must lie in 1..256, got 0'),
         (['.', '--near-correlation', 'nan'], '--near-correlation must lie in 0.1..2, got nan'),
         (['.', '--list', 'no.txt'], '--list: no such file: no.txt'),
         (['.', '.', '--list', 'names.txt'], '--list goes with exactly one DATA'),
         (['c.py', '--list', 'names.txt'], 'which must be a folder'),
         (['.', '--list', 'names.txt', '--list', 'sub/names.txt'], "two lists are called 'names'"),
+        (['.', '--list', 'names=sub/names.txt'], "--list: . has a list 'names'; give another NAME"),
+        (['.', '--cfg-options', 'a=1'], '--cfg-options goes with a config, and DATA is none'),
+        (['c.py', '--cfg-options', 'a'], "'a' is no option: write KEY=VALUE"),
         (['.', '--sheet', 'sheet.jpg'], '--sheet must end in .png, got sheet.jpg'),
         (['.', '--json', 'names.txt'], '--json must end in .json, got names.txt'),
         (['.', '--json', 'sub'], '--json must end in .json, got sub'),
@@ -55,7 +59,10 @@ def test_wrong_command_lines_exit_with_2(argv, message, tmp_path, monkeypatch, c
         (tmp_path / name).write_text('')
     monkeypatch.chdir(tmp_path)
     assert check(*argv) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith('error: ')
+    assert error.count('\n') == 1
 
 
 def test_the_page_names_every_kind():

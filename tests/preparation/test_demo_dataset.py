@@ -241,7 +241,8 @@ def test_a_data_set_of_an_older_version_is_recognised(tmp_path):
 def test_force_leaves_a_foreign_folder_alone(tmp_path):
     (tmp_path / 'images').mkdir()
     (tmp_path / 'images' / 'train_0000.png').write_bytes(b'somebody else')
-    for content in (None, 'no JSON', '[]'):
+    prepared = json.dumps(dict(generator=dict(name='prepare.py', version=1)))
+    for content in (None, 'no JSON', '[]', prepared):
         if content is not None:
             (tmp_path / 'dataset.json').write_text(content)
         with pytest.raises(UserError, match='not made by this tool'):
@@ -257,6 +258,9 @@ def test_the_command(tmp_path, capsys):
     assert 'best threshold on brightness' in out
     record = json.loads((tmp_path / 'set' / 'dataset.json').read_text())
     assert (record['knobs']['size'], record['knobs']['small_group']) == (48, [2, 3])
+    below = tmp_path / 'set' / 'train.txt' / 'x'
+    assert main(['prepare', 'demo', str(below), *few]) == 2
+    assert 'train.txt is no writable folder' in capsys.readouterr().err
     assert main(['prepare', 'demo', str(tmp_path / 'none'), '--num-train', '0']) == 2
     assert 'error: --num-train must be >= 1, got 0' in capsys.readouterr().err
     assert not (tmp_path / 'none').exists()

@@ -194,6 +194,11 @@ def test_isic2017_unpacked_with_superpixels_and_either_case(tmp_path, run):
     assert len(list((tmp_path / 'out' / 'masks').iterdir())) == 4
 
 
+def test_isic_without_any_of_its_files(src, tmp_path, refused):
+    message = refused('isic2016', src, tmp_path / 'out')
+    assert 'no ISIC_x.jpg with its ISIC_x_Segmentation.png was found\n' in message
+
+
 def test_isic_whose_split_cannot_be_told_or_leaks(tmp_path, refused):
     images, masks = isic('a', 'b', [1])
     src = make_folder(tmp_path / 'src', images | masks)

@@ -57,7 +57,9 @@ def test_sources_that_cannot_be_read(name, content, text, src, tmp_path, refused
     if content is not None:
         file = 'down/one.zip' if name == 'down' else name
         make_folder(tmp_path, {file: src.read_bytes()[content]})
-    assert text in refused('custom', tmp_path / name, tmp_path / 'out')
+    message = refused('custom', tmp_path / name, tmp_path / 'out')
+    assert text in message
+    assert message.count('\n') == 1
 
 
 @pytest.mark.parametrize('name', ['../evil.jpg', '/evil.jpg', 'top/../../evil.jpg', 'C:\\evil.jpg'])
@@ -93,7 +95,7 @@ def test_originals_and_result_may_not_overlap(case, tmp_path, refused):
         out.write_text('a file')
     before = tree(tmp_path)
     message = refused('custom', src, out, '--force')
-    assert ('is a file' if case == 'file' else 'overlap') in message
+    assert ('is no writable folder' if case == 'file' else 'overlap') in message
     assert tree(tmp_path) == before
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from condseg_mmseg.utils.arguments import check_device, check_output, refuse_inputs
+from condseg_mmseg.utils.arguments import check_device, check_folder, check_output, refuse_inputs
 from condseg_mmseg.utils.errors import UserError
 
 
@@ -42,6 +42,17 @@ def test_an_output_must_be_writable_and_new(tmp_path):
             check_output('--csv', output, inputs)
     with pytest.raises(UserError, match='would overwrite'):
         check_output('--csv', here, [here], force=True)
+
+
+def test_a_folder_must_be_writable(tmp_path):
+    here = tmp_path / 'file'
+    here.write_text('')
+    for folder in (tmp_path, tmp_path / 'no' / 'folder' / 'yet'):
+        check_folder('OUT', folder)
+    for folder in (here, here / 'below'):
+        words = f'OUT {folder} cannot be written: {here} is no writable folder'
+        with pytest.raises(UserError, match=f'^{re.escape(words)}$'):
+            check_folder('OUT', folder)
 
 
 @pytest.mark.parametrize('device', ['gpu', 'cuda:99'])

@@ -46,6 +46,7 @@ def test_a_script_gets_its_arguments(tmp_path, monkeypatch, capsys):
     path = tmp_path / 'config.py'
     path.write_text('answer = 6 * 7\n')
     script = 'misc/print_config.py'
+    monkeypatch.chdir(tmp_path)  # it writes an example.py there
     for before, arguments in (['script', str(path)], None), (['script', 'x'], [str(path)]):
         monkeypatch.setattr(sys, 'argv', before)
         run_script(script, arguments)

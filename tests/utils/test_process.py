@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import condseg_mmseg
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.lock import locked
 from condseg_mmseg.utils.process import ProcessError, run_logged, tail
@@ -21,9 +22,12 @@ except KeyboardInterrupt:
     print('interrupted', flush=True)
     sys.exit(7)
 """
+# the package itself imports mmseg, which takes seconds
 PARENT = f"""
-import sys
+import sys, types
 from pathlib import Path
+package = sys.modules['condseg_mmseg'] = types.ModuleType('condseg_mmseg')
+package.__path__ = {list(condseg_mmseg.__path__)}
 from condseg_mmseg.utils.lock import locked
 from condseg_mmseg.utils.process import run_logged
 with locked('.') as lock:
