@@ -12,14 +12,13 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from condseg_mmseg.configs import config_dir, read_config
+from condseg_mmseg.configs import read_config
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.findings import Findings
 
 from .masks import MaskRule
 from .sources import Resolver, Split, read_list
 
-ROOT = config_dir().parent
 _Key = tuple[str, tuple[str, str | None, str | None, str | None], int | tuple[int, ...] | None]
 
 
@@ -112,10 +111,6 @@ def _built(settings: Mapping, path: Path) -> BaseSegDataset | None:
     if not issubclass(found, BaseSegDataset):
         return None
     settings = {**settings, 'type': found, 'pipeline': [], 'lazy_init': True}
-    root = str(settings.get('data_root') or '')
-    # Training runs in the repository; the doctor may be called from anywhere.
-    if root and not osp.isabs(root) and not osp.exists(root) and (ROOT / root).exists():
-        settings['data_root'] = str(ROOT / root)
     try:
         return DATASETS.build(settings)
     except Exception as error:  # any class may be called with wrong arguments
