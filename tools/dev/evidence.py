@@ -180,7 +180,8 @@ class Evidence:
     def work(self, jobs: int, machine: str | None) -> int:
         """Make all runs; returns 1 if one failed."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        print(f'{self.out_dir}: waits while another run goes on there', flush=True)
+        if _is_locked(self.out_dir):
+            print(f'waiting for a run that is still going on in {self.out_dir}', flush=True)
         failed: list[Planned] = []
         with locked(self.out_dir, patience=math.inf) as lock:
             while todo := self.todo(failed):
