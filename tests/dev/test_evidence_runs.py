@@ -9,10 +9,24 @@ from mmengine.config import Config
 from condseg_mmseg.configs import find_config
 
 plan = load_script('tools/dev/evidence_runs.py')
-CHANGE = {'optim_wrapper.optimizer.lr': 3e-3}
+
+
+def scores(condseg, fpn):
+    """Label -> score of the five trials of both."""
+    found = {}
+    for method, values in (('ConDSeg', condseg), ('FPN', fpn)):
+        found |= {f'{method}: {name}': v for name, v in zip(plan.TRIALS, values, strict=True)}
+    return found
+
+
+DECODER, ENCODER, COLOURS, SCALE = list(plan.TRIALS)[1:]
+NOTHING = [80.0, 80.49, 79.0, 80.0, 80.0]
+BOTH_RATES = [80.0, 80.5, 81.0, 79.0, 80.0]
+ONE = [70.0, 70.0, 70.0, 70.0, 71.0]
+CHOSEN = dict.fromkeys(plan.METHODS, plan.TRIALS[COLOURS])
 RUNS = [
-    *plan.search_runs(CHANGE, {}), *plan.table_runs(),
-    *plan.minutes_runs({'FPN': 34}), *plan.ablation_runs(),
+    *plan.search_runs(scores(BOTH_RATES, ONE) | {f'ConDSeg: {plan.TOGETHER}': 82.0}),
+    *plan.table_runs(CHOSEN), *plan.minutes_runs(CHOSEN, {'FPN': 34}), *plan.ablation_runs(CHOSEN),
 ]  # fmt: skip
 read = functools.cache(lambda name: Config.fromfile(find_config(name)))
 
@@ -62,7 +76,7 @@ def test_trials_change_what_they_say():
 
 
 def test_all_methods_take_the_same_iterations():
-    for run in plan.table_runs():
+    for run in plan.table_runs(CHOSEN):
         configs = [read(name) for name in run.configs]
         assert sum(config.train_cfg.max_epochs for config in configs) == 20
         assert {config.train_dataloader.batch_size for config in configs} == {8}
@@ -71,16 +85,67 @@ def test_all_methods_take_the_same_iterations():
 
 
 def test_any_prefix_can_be_published():
-    seeds = [run.seed for run in plan.table_runs()]
+    seeds = [run.seed for run in plan.table_runs(CHOSEN)]
     assert seeds == sorted(seeds)
-    assert len({(run.label, run.seed) for run in plan.table_runs()}) == 7 * 3 == len(seeds)
+    assert len({(run.label, run.seed) for run in plan.table_runs(CHOSEN)}) == 7 * 3 == len(seeds)
 
 
 def test_the_search_tries_five_recipes_and_then_the_two_that_won():
-    first, second = plan.search_runs(), plan.search_runs(CHANGE, {})
-    assert len(first) == 10
+    first = plan.search_runs({})
+    assert [run.label for run in first] == [
+        f'{method}: {name}' for method in ('ConDSeg', 'FPN') for name in plan.TRIALS
+    ]
+    one_missing = scores(NOTHING, ONE)
+    del one_missing[f'FPN: {SCALE}']
+    assert plan.search_runs(one_missing) == first
+    second = plan.search_runs(scores(NOTHING, ONE))
     assert second[:10] == first
-    assert len(second) == 10 + 2 * 4
-    assert len(plan.search_runs({}, {})) == 10 + 4  # the same recipe won twice
+    assert [run.label for run in second[10:]] == [
+        f'{method}: {name}' for method in plan.OTHERS for name in ('as FPN', 'as ConDSeg')
+    ]
+    assert len(plan.search_runs(scores(NOTHING, NOTHING))) == 10 + 4  # the same recipe won twice
     for run in second:
         assert 'val.txt' not in [v for k, v in run.options.items() if k.endswith('.ann_file')]
+
+
+@pytest.mark.parametrize(
+    ('values', 'name'),
+    [
+        (NOTHING, 'recipe'),  # 0.49 is too little
+        ([80.0, 80.5, 79.0, 80.0, 80.0], DECODER),
+        ([70.1, 70.1, 70.6, 70.1, 70.1], ENCODER),  # 70.6 - 70.1 < 0.5 in floating point
+        ([80.0, 79.0, 79.0, 79.0, 79.0], 'recipe'),
+    ],
+)
+def test_half_a_point_decides(values, name):
+    assert plan.choice('FPN', scores(ONE, values)) == plan.TRIALS[name]
+
+
+def test_two_gains_are_combined_in_one_more_trial():
+    known = scores(BOTH_RATES, ONE)
+    label = f'ConDSeg: {plan.TOGETHER}'
+    runs = plan.search_runs(known)
+    assert [run.label for run in runs[5:6]] == [label]
+    assert len(runs) == 11  # the others wait for it
+    assert plan.choice('ConDSeg', known) is None
+    together = plan.choice('ConDSeg', known | {label: 81.01})
+    assert together == {plan.RATE: 4e-3}  # a quarter of it, 1e-3, for the encoder
+    assert plan.choice('ConDSeg', known | {label: 81.0}) == plan.TRIALS[ENCODER]
+    decoder_and_scale = scores([80.0, 81.0, 80.0, 80.0, 80.6], ONE)
+    options = plan.search_runs(decoder_and_scale)[5].options
+    assert (options[plan.RATE], options[plan.ENCODER]) == (4e-3, 0.125)
+    assert options['train_dataloader.dataset.pipeline.2.ratio_range'] == (0.75, 1.25)
+
+
+def test_what_the_search_chose_for_every_method():
+    known = scores(NOTHING, ONE)
+    assert plan.chosen(known) is None
+    for label in plan.OTHERS:
+        known |= {f'{label}: as FPN': 70.0, f'{label}: as ConDSeg': 70.0}  # a tie
+    known['PraNet: as ConDSeg'] = 70.01
+    recipe, scale = plan.TRIALS['recipe'], plan.TRIALS[SCALE]
+    chosen = {label: scale for label in plan.METHODS}
+    chosen |= {label: recipe for label in ('ConDSeg, two stages', 'ConDSeg', 'PraNet')}
+    assert plan.chosen(known) == chosen
+    same = scores(NOTHING, NOTHING) | {f'{label}: as FPN': 70.0 for label in plan.OTHERS}
+    assert plan.chosen(same) == dict.fromkeys(plan.METHODS, recipe)

@@ -44,7 +44,7 @@ def test_options_and_seed_go_into_the_config_that_is_trained(make_run):
     Path('a.py').unlink()  # later edits change nothing
     config = Config.fromfile('out/a/seed3/config.py')
     assert (config.randomness.seed, config.train_cfg.max_epochs) == (3, 9)
-    assert run.csv_key == 'test_evaluator.1.csv_path'
+    assert run.metric_key == 'test_evaluator.1'
     command = run_queue.train_command(run.files, run.work_dir)
     assert command[1:4] == ['-m', 'condseg_mmseg', 'train']
     assert command[4:] == ['out/a/seed3/config.py', '--work-dir', 'out/a/seed3/train', '--resume']
@@ -93,7 +93,7 @@ def test_a_failure_does_not_stop_the_others(make_run, monkeypatch):
     }
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     monkeypatch.setattr(
-        run_queue, 'train_command', lambda files, folder: commands[int(folder.parent.name[-1])]
+        run_queue, 'train_command', lambda files, folder, _: commands[int(folder.parent.name[-1])]
     )
     runs[2].folder.mkdir(parents=True)
     runs[2].record.write_text('{}')  # finished before
@@ -109,7 +109,7 @@ def test_a_failure_does_not_stop_the_others(make_run, monkeypatch):
 
 def test_an_exception_ends_the_trainings_and_a_left_one_keeps_the_lock(make_run, monkeypatch):
     sleep = 'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)'
-    monkeypatch.setattr(run_queue, 'train_command', lambda files, folder: python(sleep))
+    monkeypatch.setattr(run_queue, 'train_command', lambda files, folder, _: python(sleep))
     runs = [make_run(seed=seed) for seed in range(2)]
     Path('out').mkdir()
     with locked('out') as lock:

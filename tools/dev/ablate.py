@@ -25,14 +25,11 @@ import copy
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-from dev_common import build_model, count, replace_block
+from dev_common import build_model, count, exit_on_sigterm, replace_block
 from mmengine.config import Config, DictAction
 from mmseg.registry import DATASETS
 from run_queue import Run, RunQueue
@@ -194,10 +191,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
 def _run(args: argparse.Namespace) -> int:
     if not args.configs:
         try:
@@ -210,12 +203,8 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     runs = plan(args)
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        with locked(args.out_dir) as lock:
-            return train(args, runs, RunQueue(runs, lock, args.jobs, args.machine))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with exit_on_sigterm(), locked(args.out_dir) as lock:
+        return train(args, runs, RunQueue(runs, lock, args.jobs, args.machine))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -38,6 +43,40 @@ def made_with(threads: int, machine: str | None = None) -> dict[str, Any]:
     del where['machine']['name']
     where['machine'] |= {'threads': threads} | ({'cpu': machine} if machine else {})
     return where
+
+
+@contextlib.contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM an exception, so that what was started is ended."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def unaveraged(checkpoint: Path, to: Path) -> Path:
+    """Write the weights that were trained on, of a checkpoint with their average, as its weights.
+
+    Raises:
+        ValueError: It holds no average.
+    """
+    content = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    if 'ema_state_dict' not in content:
+        raise ValueError(f'{checkpoint} holds no average of the weights')
+    prefix = 'module.'  # what has none is the number of steps
+    trained = {
+        key.removeprefix(prefix): value
+        for key, value in content['ema_state_dict'].items()
+        if key.startswith(prefix)
+    }
+    to.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({'meta': content['meta'], 'state_dict': trained}, to)
+    return to
 
 
 def replace_block(text: str, name: str, new: str) -> str:

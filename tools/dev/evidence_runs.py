@@ -1,23 +1,22 @@
-"""The runs of docs/results/plan.md, in order, as data for the queue.
-
-    python tools/dev/evidence_runs.py                           (prints them)
+"""The runs of docs/results/plan.md, in order, as data; evidence.py makes them.
 
 Options are dotted keys of a config and their new values. They change every config of a run.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Options = Mapping[str, Any]
+Scores = Mapping[str, float]
+"""Label of a finished trial -> mDice of its last epoch."""
 SIZE = 'kvasir-seg-160x160'
 SEEDS = (0, 1, 2)
 
 
 class Planned(NamedTuple):
-    """One run: what ``run_queue.Run`` takes, but for its folder."""
+    """One run, which evidence.py makes a ``run_queue.Run`` of."""
 
     part: str  # search, table, minutes or ablation
     label: str
@@ -66,8 +65,13 @@ TRIALS: dict[str, Options] = {
     },
     'scale 0.75 to 1.25': {'train_dataloader.dataset.pipeline.2.ratio_range': (0.75, 1.25)},
 }
-# Filled in after the search by the rule of the plan, before the first run of the table.
-CHOSEN: dict[str, Options] = {label: {} for label in METHODS}
+TOGETHER = 'what gained, together'
+OTHERS = ('U-Net', 'U-Net++', 'PraNet', 'FCN head')
+GAIN = 0.5  # points of mDice from which a change counts
+
+# Label of a baseline -> epochs that take it as long as ConDSeg takes for its own. Filled in after
+# the steps are timed on an idle machine.
+LONGER: dict[str, int] = {}
 
 
 def epochs(number: int) -> Options:
@@ -75,63 +79,113 @@ def epochs(number: int) -> Options:
     return {'train_cfg.max_epochs': number}
 
 
-def search_runs(fpn: Options | None = None, condseg: Options | None = None) -> list[Planned]:
+def gain(method: str, name: str, scores: Scores) -> float:
+    """Points by which a trial is ahead of the recipe."""
+    return round(scores[f'{method}: {name}'] - scores[f'{method}: recipe'], 2)
+
+
+def trials(method: str, scores: Scores) -> dict[str, Options]:
+    """All trials of ConDSeg or FPN.
+
+    Args:
+        method: Its label.
+        scores: Of the trials that are finished.
+
+    Returns:
+        Five single ones; and one more, if two of them gained, once all are finished.
+    """
+    if any(f'{method}: {name}' not in scores for name in TRIALS):
+        return TRIALS
+    good = [options for name, options in TRIALS.items() if gain(method, name, scores) >= GAIN]
+    if len(good) < 2:
+        return TRIALS
+    together: dict[str, Any] = {}
+    for options in good:
+        together |= options
+    if RATE in together and TRIALS['encoder at twice the rate'] in good:
+        del together[ENCODER]  # the same share of a decoder at twice the rate doubles both
+    return TRIALS | {TOGETHER: together}
+
+
+def choice(method: str, scores: Scores) -> Options | None:
+    """What the trials of ConDSeg or FPN chose; None while one is missing."""
+    tried = trials(method, scores)
+    if any(f'{method}: {name}' not in scores for name in tried):
+        return None
+    best = max(tried, key=lambda name: scores[f'{method}: {name}'])
+    return tried[best] if gain(method, best, scores) >= GAIN else TRIALS['recipe']
+
+
+def search_runs(scores: Scores) -> list[Planned]:
     """Trials of 6 epochs on 780 of the 880 training images, scored on the other 100.
 
     Args:
-        fpn: What the trials of FPN chose. Default None: not known yet.
-        condseg: The same of ConDSeg. With both given, the other baselines try these two.
+        scores: Of the trials that are finished. They decide whether there are more.
 
     Returns:
-        Trials of ConDSeg and FPN, then those of the others.
+        Trials of ConDSeg, of FPN and, once both have chosen, those of the other baselines.
     """
     lists: dict[str, Any] = {
         f'{part}_dataloader.dataset.ann_file': f'search_{name}.txt'
         for part, name in (('train', 'train'), ('val', 'val'), ('test', 'val'))
     }
     lists['train_dataloader.dataset.other_ann_files'] = ('val.txt', 'search_val.txt')
-    trials = {label: TRIALS for label in ('ConDSeg', 'FPN')}
+    tried = {label: trials(label, scores) for label in ('ConDSeg', 'FPN')}
+    condseg, fpn = (choice(label, scores) for label in tried)
     if fpn is not None and condseg is not None:
         both = {'as FPN': fpn} if fpn == condseg else {'as FPN': fpn, 'as ConDSeg': condseg}
-        trials |= {label: both for label in ('U-Net', 'U-Net++', 'PraNet', 'FCN head')}
+        tried |= {label: both for label in OTHERS}
     return [
-        Planned('search', f'{label}: {name}', METHODS[label], lists | epochs(6) | options, 0)
-        for label, options_of in trials.items()
+        Planned('search', f'{label}: {name}', METHODS[label], {**lists, **epochs(6), **options}, 0)
+        for label, options_of in tried.items()
         for name, options in options_of.items()
     ]
 
 
-def table_runs() -> list[Planned]:
-    """Every method with seed 0, then with seed 1, then with seed 2."""
+def chosen(scores: Scores) -> dict[str, Options] | None:
+    """What the search chose for every method; None while a trial is missing."""
+    condseg, fpn = choice('ConDSeg', scores), choice('FPN', scores)
+    missing = any(run.label not in scores for run in search_runs(scores))
+    if missing or condseg is None or fpn is None:
+        return None
+    result = {'ConDSeg, two stages': condseg, 'ConDSeg': condseg, 'FPN': fpn}
+    for label in OTHERS:
+        as_fpn = scores[f'{label}: as FPN']
+        result[label] = condseg if scores.get(f'{label}: as ConDSeg', as_fpn) > as_fpn else fpn
+    return result
+
+
+def table_runs(choices: Mapping[str, Options]) -> list[Planned]:
+    """Every method with seed 0, then with seed 1, then with seed 2.
+
+    Args:
+        choices: Of :func:`chosen`.
+    """
     return [
-        Planned('table', label, configs, CHOSEN[label], seed)
+        Planned('table', label, configs, choices[label], seed)
         for seed in SEEDS
         for label, configs in METHODS.items()
     ]
 
 
-def minutes_runs(longer: Mapping[str, int]) -> list[Planned]:
+def minutes_runs(choices: Mapping[str, Options], longer: Mapping[str, int]) -> list[Planned]:
     """Baselines trained as long as ConDSeg.
 
     Args:
-        longer: Label of a baseline -> epochs that take it as long as ConDSeg takes for its own.
+        choices: Of :func:`chosen`.
+        longer: As ``LONGER``.
     """
     return [
-        Planned('minutes', label, METHODS[label], CHOSEN[label] | epochs(number), 0)
+        Planned('minutes', label, METHODS[label], {**choices[label], **epochs(number)}, 0)
         for label, number in longer.items()
     ]
 
 
-def ablation_runs() -> list[Planned]:
+def ablation_runs(choices: Mapping[str, Options]) -> list[Planned]:
     """What the table lacks: its rows of ConDSeg are the two last steps of the ablation."""
     steps = {'Encoder, light head': 'baseline', '+ SID and CDFA': 'baseline-sid-cdfa'}
     return [
-        Planned('ablation', label, one(method), CHOSEN['ConDSeg'], seed)
+        Planned('ablation', label, one(method), choices['ConDSeg'], seed)
         for seed in SEEDS
         for label, method in steps.items()
     ]
-
-
-if __name__ == '__main__':
-    for run in [*search_runs({}, {}), *table_runs(), *ablation_runs()]:
-        sys.stdout.write(f'{run.part:9} {run.label:36} seed {run.seed}  {" ".join(run.configs)}\n')

@@ -1,18 +1,21 @@
 """A queue of trainings: one folder for each, several at a time, continued after it was killed.
 
-A run trains one config, or those of stage 1 and stage 2, and scores the best checkpoint on the
-images of ``test_dataloader``. It is finished when its folder holds ``run.json``::
+A run trains one config, or those of stage 1 and stage 2, and scores checkpoints on the images of
+``test_dataloader``. It is finished when its folder holds ``run.json``::
 
     FOLDER/config.py            what is trained: later edits of the original change no run
            (stage1.py, stage2.py)
            log                  what all attempts printed
            train/               working directory (of two stages: with stage1/ and stage2/)
-           scores.csv           a row for every image of the test list
+           scores.csv           a row for every image of the test list; other files, if asked for
+           test/                configs and logs of the scoring
+           failed               why the last attempt failed
            run.json             scores by epoch, time, versions, machine
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import queue
@@ -23,15 +26,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from difflib import ndiff
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from dev_common import ROOT, made_with
+from dev_common import ROOT, made_with, unaveraged
 from mmengine.config import Config
 from run_report import summarize
 
 from condseg_mmseg.configs import read_config
+from condseg_mmseg.engine.atomic_checkpoint import newest_whole
 from condseg_mmseg.engine.best_checkpoint import best_checkpoint
-from condseg_mmseg.utils.cfg_options import path_option
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.text import first_ten
@@ -39,10 +42,23 @@ from condseg_mmseg.utils.text import first_ten
 METRIC = 'PerImageBinaryMetric'  # writes the CSV file
 
 
-def train_command(configs: Sequence[Path], work_dir: Path) -> list[str]:
+class Scored(NamedTuple):
+    """A file of scores."""
+
+    csv: str = 'scores.csv'
+    checkpoint: str = 'best'
+    """Or ``'last'``; or ``'unaveraged'``: weights that the last one holds beside their average."""
+    options: Mapping[str, Any] = {}
+    """Dotted key -> value, which change the config."""
+    extra_metrics: Sequence[str] = ()
+    """Of ``PerImageBinaryMetric``."""
+
+
+def train_command(configs: Sequence[Path], work_dir: Path, hand_over: str = 'best') -> list[str]:
     """The command that trains one config, or both stages, or goes on with what is there."""
     start = [sys.executable, '-m', 'condseg_mmseg', 'train', *map(str, configs)]
-    return [*start, '--work-dir', str(work_dir), '--resume']
+    stages = ['--hand-over', hand_over] if len(configs) == 2 else []
+    return [*start, '--work-dir', str(work_dir), '--resume', *stages]
 
 
 class Failed(Exception):
@@ -58,6 +74,9 @@ class Run:
         configs: One config, or those of stage 1 and of stage 2, by path or by name.
         folder: Where its files are, see above.
         options: Dotted key -> value, which change every config. Default None.
+        hand_over: The checkpoint of stage 1 that stage 2 starts from, ``'best'`` (default) or
+            ``'last'``.
+        scored: What to score. Default: the best checkpoint.
 
     Raises:
         UserError: A config cannot be read or cannot be scored.
@@ -70,18 +89,21 @@ class Run:
         configs: Sequence[str],
         folder: Path,
         options: Mapping[str, Any] | None = None,
+        hand_over: str = 'best',
+        scored: Sequence[Scored] = (Scored(),),
     ) -> None:
         self.label, self.seed, self.sources, self.folder = label, seed, list(configs), folder
         changes = {**(options or {}), 'randomness.seed': seed}
         self.configs = [read_config(source, changes) for source in configs]
-        self.work_dir, self.csv = folder / 'train', folder / 'scores.csv'
-        self.log, self.record = folder / 'log', folder / 'run.json'
+        self.hand_over, self.scored = hand_over, scored
+        self.work_dir, self.log = folder / 'train', folder / 'log'
+        self.record, self.failed = folder / 'run.json', folder / 'failed'
         if len(self.configs) == 1:
             self.files, self.stages = [folder / 'config.py'], [self.work_dir]
         else:
             self.files = [folder / 'stage1.py', folder / 'stage2.py']
             self.stages = [self.work_dir / file.stem for file in self.files]
-        self.csv_key = _csv_key(self.configs[-1], self.sources[-1])
+        self.metric_key = _metric_key(self.configs[-1], self.sources[-1])
         self.parameters_m: float | None = None  # of the config that is scored
 
     def __str__(self) -> str:
@@ -116,12 +138,30 @@ class Run:
         for file, config in zip(self.files, self.configs, strict=True):
             write_text(file, config.pretty_text)
 
-    def test_command(self) -> list[str]:
-        """The command that scores the best checkpoint of a training that has ended."""
-        best = str(best_checkpoint(self.stages[-1]))
-        command = [sys.executable, str(ROOT / 'tools' / 'test.py'), str(self.files[-1]), best]
-        option = path_option(self.csv_key, self.csv.absolute(), Path.cwd())
-        return [*command, '--work-dir', str(self.folder / 'test'), '--cfg-options', option]
+    def test_command(self, scored: Scored) -> list[str]:
+        """The command that scores a checkpoint of a training that has ended; writes its config."""
+        config = copy.deepcopy(self.configs[-1])
+        metric = {
+            'csv_path': str((self.folder / scored.csv).absolute()),
+            'extra_metrics': scored.extra_metrics,
+        }
+        keys = {f'{self.metric_key}.{key}': value for key, value in metric.items() if value}
+        config.merge_from_dict({**scored.options, **keys})
+        folder = self.folder / 'test'
+        file = folder / scored.csv.replace('.csv', '.py')
+        write_text(file, config.pretty_text)
+        checkpoint = str(self._checkpoint(scored.checkpoint, folder))
+        script = str(ROOT / 'tools' / 'test.py')
+        return [sys.executable, script, str(file), checkpoint, '--work-dir', str(folder)]
+
+    def _checkpoint(self, which: str, folder: Path) -> Path:
+        stage = self.stages[-1]
+        if which == 'best':
+            return best_checkpoint(stage)
+        last, _ = newest_whole(stage)
+        if last is None:
+            raise ValueError(f'{stage}: there is no checkpoint')
+        return last if which == 'last' else unaveraged(last, folder / 'unaveraged.pth')
 
     def summary(self) -> dict[str, Any]:
         """Scores and time of a training that has ended."""
@@ -135,17 +175,17 @@ class Run:
             'stage1': first[0] if first else None,
             'parameters_m': self.parameters_m,
             **last,
-            'csv': self.csv.name,
+            'csv': self.scored[0].csv,
         }
 
 
-def _csv_key(config: Config, source: str) -> str:
+def _metric_key(config: Config, source: str) -> str:
     evaluators = config.get('test_evaluator')
     if isinstance(evaluators, dict) and evaluators.get('type') == METRIC:
-        return 'test_evaluator.csv_path'
+        return 'test_evaluator'
     for index, item in enumerate(evaluators if isinstance(evaluators, (list, tuple)) else []):
         if item.get('type') == METRIC:
-            return f'test_evaluator.{index}.csv_path'
+            return f'test_evaluator.{index}'
     raise UserError(f'{source}: test_evaluator has no {METRIC}, which scores every image')
 
 
@@ -209,12 +249,18 @@ class RunQueue:
         threads = min(cores, int(os.environ.get('OMP_NUM_THREADS') or cores))
         try:
             described = made_with(threads, self.machine)  # the commit now, not when it ends
+            run.failed.unlink(missing_ok=True)
             run.prepare()
-            self._call(train_command(run.files, run.work_dir), run, threads)
-            self._call(run.test_command(), run, threads)
+            self._call(train_command(run.files, run.work_dir, run.hand_over), run, threads)
+            for scored in run.scored:
+                self._call(run.test_command(scored), run, threads)
             write_json(run.record, run.summary() | {'environment': described})
         except Exception as error:  # the other runs go on
-            return str(error) if isinstance(error, Failed) else f'{type(error).__name__}: {error}'
+            known = isinstance(error, Failed)
+            problem = str(error) if known else f'{type(error).__name__}: {error}'
+            if not self._stopped:
+                write_text(run.failed, problem)
+            return problem
         return ''
 
     def _call(self, command: list[str], run: Run, threads: int) -> None:
