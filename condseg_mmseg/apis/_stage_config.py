@@ -27,10 +27,8 @@ EMPTY = 'is empty: look at its data_root, ann_file and data_prefix'
 # set by the command itself; of stage 2, also by the hand-over
 _RESERVED = ('work_dir', 'resume', 'launcher')
 _RESERVED_2 = (
-    *_RESERVED,
-    'load_from',
-    INIT,
-    *(f'{INIT}.{k}' for k in 'type checkpoint prefix'.split()),
+    *(*_RESERVED, 'load_from', INIT),
+    *(f'{INIT}.{key}' for key in ('type', 'checkpoint', 'prefix')),
 )
 
 
@@ -129,7 +127,7 @@ def hand_over_options(stage2: Stage, checkpoint: Path, root: Path) -> list[str]:
         root: Directory that the training runs in.
 
     Raises:
-        ValueError: mmengine would change the path.
+        UserError: mmengine would change the path.
     """
     backbone = stage2.cfg.model.backbone
     current = backbone.get('init_cfg')

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..engine.atomic_checkpoint import numbered_checkpoints
-from ..engine.best_checkpoint import best_checkpoint, best_info
+from ..engine.best_checkpoint import best_checkpoint, best_info, own_score
 from ..engine.checkpoint_loader import damage_of
 from ..utils.errors import UserError
 from ..utils.files import sha256, write_json
@@ -204,27 +204,19 @@ def outcome(folder: Path) -> dict[str, Any]:
     """
     found = [path for path in numbered_checkpoints(folder) if not damage_of(path)]
     content = torch.load(found[0], map_location='cpu', mmap=True) if found else {}
-    meta, hub = content.get('meta', {}), best_info(found[0]) if found else {}
+    meta = content.get('meta', {})
     try:
-        best = best_checkpoint(folder).name
+        best = best_checkpoint(folder)
     except ValueError:
         best = None
-    hub = _best(folder) or hub
-    score = next((hub[key] for key in hub if key.startswith('best_score')), None)
+    score = own_score(best) if best else None
+    if score is None and found:
+        info = best_info(found[0])
+        score = next((float(info[key]) for key in info if key.startswith('best_score')), None)
     return dict(
         epochs=meta.get('epoch'),
         iterations=meta.get('iter'),
         last_file=found[0].name if found else None,
-        best_file=best,
-        best_score=None if score is None else float(score),
+        best_file=best.name if best else None,
+        best_score=score,
     )
-
-
-def _best(folder: Path) -> dict[str, Any]:
-    """What the best checkpoint of a folder knows of itself; empty where there is none."""
-    try:
-        path = best_checkpoint(folder)
-    except ValueError:
-        return {}
-    info = best_info(path)
-    return info if any(Path(str(file)).name == path.name for file in info.values()) else {}

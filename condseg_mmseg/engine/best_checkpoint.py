@@ -52,7 +52,7 @@ def best_checkpoint(work_dir: str | Path) -> Path:
         rivals = [path for path in whole if _STEP.sub('', path.name) == metric]
         if len(rivals) == 1:
             return whole[-1]
-        scores = [(score, path) for path in rivals[::-1] if (score := _own_score(path)) is not None]
+        scores = [(score, path) for path in rivals[::-1] if (score := own_score(path)) is not None]
         if len(scores) < len(rivals):
             return whole[-1]
         choose = min if _lower_is_better(whole[-1], metric) else max
@@ -65,7 +65,7 @@ def best_checkpoint(work_dir: str | Path) -> Path:
     )
 
 
-def _own_score(path: Path) -> float | None:
+def own_score(path: Path) -> float | None:
     """The score for which a best checkpoint was saved, None if it does not tell."""
     info = best_info(path)
     for key, file in info.items():
