@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from ..configs import find_config, read_config
-from ..utils.arguments import check_output
+from ..utils.arguments import check_output, make_folder
 from ..utils.environment import environment
 from ..utils.errors import UserError, user_errors
 from ..utils.files import write_json
@@ -76,6 +76,7 @@ def evaluate_checkpoint(
     hooks.setdefault('strict_load', dict(type='StrictLoadHook'))  # mmengine alone is lenient
     if fuse_conv_bn:
         hooks.fuse = dict(type='FuseConvBNHook')
+    make_folder('--work-dir', cfg.work_dir)
     with user_errors(OSError, ValueError):
         runner = Runner.from_cfg(cfg)
         dataset = runner.test_loop.dataloader.dataset

@@ -13,8 +13,10 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from ..configs import find_config, read_config
+from ..datasets import DatasetFilesError
+from ..utils.arguments import make_folder
 from ..utils.cfg_options import read_options
-from ..utils.errors import UserError
+from ..utils.errors import UserError, user_errors
 from ..utils.mmseg_scripts import run_script
 from ..utils.process import ProcessError, run_logged, silent
 
@@ -46,12 +48,15 @@ def train(
         show: Is called with every line that the processes of ``gpus`` print. Default: nothing.
 
     Raises:
-        UserError: The config cannot be read, or does not import its modules.
+        UserError: The config cannot be read or does not import its modules, ``work_dir`` cannot be
+            made, or files of the data are missing or unfit.
         ProcessError: One of several processes failed, or was stopped.
     """
     cfg = read_config(config, read_options(list(cfg_options)))
     path = find_config(config)
     check_imports(cfg, path)
+    if work_dir is not None:
+        make_folder('--work-dir', work_dir)
     if gpus is not None:
         if launcher != 'none':
             raise UserError(f'--gpus {gpus} and --launcher {launcher}: give one of them')
@@ -64,7 +69,8 @@ def train(
     if launcher == 'pytorch' and get_device() == 'cpu':
         cfg_options = [*cfg_options, *join_cpu_processes(cfg)]
     arguments = script_arguments(path, work_dir, resume, amp, cfg_options)
-    run_script('train.py', [*arguments, '--launcher', launcher])
+    with user_errors(DatasetFilesError):
+        run_script('train.py', [*arguments, '--launcher', launcher])
 
 
 def check_imports(cfg: Config, path: Path) -> None:

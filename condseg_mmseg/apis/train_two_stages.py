@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..engine.atomic_checkpoint import newest_whole
+from ..utils.arguments import make_folder
 from ..utils.cfg_options import path_option
 from ..utils.environment import environment, now
 from ..utils.errors import UserError
 from ..utils.lock import locked
 from ..utils.process import ProcessError, run_logged, silent, tail
+from ..utils.text import count
 from ._stage_config import Stage, check_data_sets, check_encoders_fit, hand_over_options
 from ._two_stages_record import Record, choose_hand_over, has_checkpoint, open_record, outcome
 from .train import script_arguments, train_command
@@ -81,11 +83,7 @@ def train_two_stages(
     for stage in stages:
         if not record['stages'][stage.name]['complete']:
             check_data_sets(stage, nodes * (gpus or 1))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'--work-dir {folder} cannot be made: {error}') from error
-    with locked(folder) as lock:
+    with locked(make_folder('--work-dir', folder)) as lock:
         # another run may have ended there meanwhile
         record, messages = open_record(folder, stages, hand_over, resume)
         record.save()
@@ -171,5 +169,5 @@ def _summary(record: Record) -> list[str]:
     for name, entry in record['stages'].items():
         score = entry['best_score']
         best = '' if score is None else f', best {entry["best_metric"]} {score:.4g}'
-        lines.append(f'{name}: {entry["epochs"]} epochs{best}, in {record.folder / name}')
+        lines.append(f'{name}: {count(entry["epochs"], "epoch")}{best}, in {record.folder / name}')
     return [*lines, f'record: {record.path}']

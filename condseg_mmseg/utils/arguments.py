@@ -79,6 +79,26 @@ def _check_writable(option: str, output: str | Path, folder: Path) -> None:
         raise UserError(f'{option} {output} cannot be written: {folder} is no writable folder')
 
 
+def make_folder(option: str, folder: str | Path) -> Path:
+    """Make a folder, unless it is there, and those above it.
+
+    Args:
+        option: How the user names it, such as ``'--work-dir'``.
+        folder: Path of the folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: It cannot be made, for instance because a file has its name.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{option} {folder} cannot be made a folder: {error.strerror}') from error
+    return Path(folder)
+
+
 def check_device(device: str) -> None:
     """Look whether torch can use a device, before the work begins.
 

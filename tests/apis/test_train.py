@@ -8,6 +8,7 @@ from mmengine.config import Config
 from condseg_mmseg.apis import train as module
 from condseg_mmseg.apis.train import join_cpu_processes, script_arguments, train, train_command
 from condseg_mmseg.configs import find_config
+from condseg_mmseg.datasets import DatasetFilesError
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.process import ProcessError
 
@@ -39,6 +40,19 @@ def test_a_config_that_imports_nothing_is_refused_before_any_training(scripts, t
     with pytest.raises(UserError, match='imports no modules'):
         train(NAME, cfg_options=['custom_imports.imports=[]'])
     assert scripts == []
+
+
+def test_what_the_script_cannot_use_is_a_message(monkeypatch, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=r'--work-dir .*/file cannot be made a folder: File'):
+        train(NAME, work_dir=tmp_path / 'file')
+
+    def without_data(*args):
+        raise DatasetFilesError('1 problem with the files of data/train.txt')
+
+    monkeypatch.setattr(module, 'run_script', without_data)
+    with pytest.raises(UserError, match='^1 problem with the files'):
+        train(NAME)
 
 
 def test_several_processes_are_started_as_by_the_shell_script(monkeypatch):
