@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configs import find_config
+from ..utils.arguments import make_folder
 from ..utils.cfg_options import path_option
-from ..utils.errors import UserError
 from ..utils.files import write_json
-from ..utils.mmseg_scripts import find_script
 from ..utils.process import ProcessError, run_logged, silent, tail
-from .contact_sheet import contact_sheet
 from .train_two_stages import MESSAGE, train_two_stages
 
 STAGE1 = 'condseg-stage1_r18_1xb8-3e_demo-96x96'
 STAGE2 = 'condseg_r18_1xb8-4e_demo-96x96'
 SPLITS = ('val', 'test')
+_CONDSEG = (sys.executable, '-m', 'condseg_mmseg')
 _PROGRESS = re.compile(r'Epoch\((train|val)\)')
 _QUICK_SET = ('--num-train', '12', '--num-val', '4', '--num-test', '4', '--size', '64')
 
@@ -61,7 +59,7 @@ def demo(
     ]
     path_option('work_dir', work, root)
     shorter = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'] if quick else []
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder('--work-dir', work)
     steps = _Steps(work, show)
 
     steps.run(f'data: {data}', 'data', _data_command(data, quick))
@@ -78,17 +76,13 @@ def demo(
 
     scores, sheets = {}, []
     for split in SPLITS:
-        tested = work / f'test_{split}'
-        more = [
-            f'test_dataloader.dataset.ann_file={split}.txt',
-            path_option('test_evaluator.0.csv_path', tested / 'images.csv', root),
-        ]
-        command = _test_command(checkpoint, tested, [*options, *more])
-        steps.run(f'score {split}', f'test_{split}', command)
-        scores[split] = _newest_scores(tested)
-        sheets.append(work / f'contact_sheet_{split}.png')
-        show(f'-- draw {split}')
-        contact_sheet(STAGE2, checkpoint, sheets[-1], split=split, data_root=data, force=True)
+        tested, sheet = work / f'test_{split}', work / f'contact_sheet_{split}.png'
+        command = _evaluate_command(
+            checkpoint, tested, sheet, [*options, f'test_dataloader.dataset.ann_file={split}.txt']
+        )
+        steps.run(f'score and draw {split}', f'test_{split}', command)
+        scores[split] = json.loads((tested / 'scores.json').read_text())['results']
+        sheets.append(sheet)
     result = dict(
         configs=[STAGE1, STAGE2], quick=quick, scores=scores, brightness_threshold_mDice=baseline
     )
@@ -136,22 +130,20 @@ def shorten(line: str) -> str:
     return '  '.join([steps[0] if steps else 'Epoch', *keep])
 
 
-def _newest_scores(folder: Path) -> dict[str, float]:
-    """The scores that mmseg's test wrote last."""
-    found = sorted(folder.glob('*/*.json'))
-    if not found:
-        raise UserError(f'the test left no scores in {folder}')
-    scores: dict[str, float] = json.loads(found[-1].read_text())
-    return scores
-
-
 def _data_command(data: Path, quick: bool) -> list[str]:
     """Generates the data. The recipe is in dataset.json, so other data are made again."""
-    command = [sys.executable, '-m', 'condseg_mmseg', 'prepare', 'demo', str(data)]
-    return [*command, '--reuse', '--force', *(_QUICK_SET if quick else ())]
+    command = [*_CONDSEG, 'prepare', 'demo', str(data), '--reuse', '--force']
+    return [*command, *(_QUICK_SET if quick else ())]
 
 
-def _test_command(checkpoint: Path, work_dir: Path, options: list[str]) -> list[str]:
-    """Scores a checkpoint of stage 2."""
-    command = [sys.executable, str(find_script('test.py')), str(find_config(STAGE2))]
-    return [*command, str(checkpoint), '--work-dir', str(work_dir), '--cfg-options', *options]
+def _evaluate_command(checkpoint: Path, folder: Path, sheet: Path, options: list[str]) -> list[str]:
+    """Scores a checkpoint of stage 2, and draws its predictions."""
+    files = {
+        '--work-dir': folder,
+        '--csv': folder / 'images.csv',
+        '--json': folder / 'scores.json',
+        '--sheet': sheet,
+    }
+    outputs = [text for option, path in files.items() for text in (option, str(path))]
+    command = [*_CONDSEG, 'evaluate', STAGE2, str(checkpoint), *outputs, '--force']
+    return [*command, '--cfg-options', *options]
