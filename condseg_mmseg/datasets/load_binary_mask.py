@@ -12,6 +12,19 @@ from ..utils.mask_values import IGNORE, channel_max, colours, mask_scale, to_gre
 MODES = ('auto', 'threshold', 'nonzero')
 
 
+def read_mask(path: str, backend: str = 'pillow') -> np.ndarray:
+    """Decode a mask file as mmseg's ``LoadAnnotations`` does.
+
+    Args:
+        path: Image file.
+        backend: Of mmcv's ``imread``. Default ``'pillow'``.
+
+    Returns:
+        np.ndarray: uint8, shape (H, W) or (H, W, C).
+    """
+    return mmcv.imread(path, flag='unchanged', backend=backend).astype(np.uint8)
+
+
 def sample_name(results: dict) -> str:
     """Return the mask file of a sample, or its image, for messages."""
     return str(results.get('seg_map_path') or results.get('img_path') or '<array>')
@@ -63,7 +76,7 @@ def binarize(
 
 
 class LoadMask(BaseTransform):
-    """Read the mask file of a sample, decoded as by mmseg's ``LoadAnnotations``.
+    """Read the mask file of a sample by :func:`read_mask`.
 
     A subclass says what its values become. A sample without a mask file passes unchanged, so that
     mmseg's inference scripts can use the test pipeline.
@@ -86,7 +99,7 @@ class LoadMask(BaseTransform):
         path = results.get('seg_map_path')
         if not path:
             return results
-        mask = mmcv.imread(path, flag='unchanged', backend=self.imdecode_backend).astype(np.uint8)
+        mask = read_mask(path, self.imdecode_backend)
         require_size(mask, results)
         results['gt_seg_map'] = self.convert(mask, str(path))
         results['seg_fields'] = [*dict.fromkeys((*results.get('seg_fields', ()), 'gt_seg_map'))]

@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from mmseg.datasets.transforms import LoadAnnotations
 
-from ..datasets.load_binary_mask import binarize
+from ..datasets.load_binary_mask import MODES, binarize, read_mask
 from ..datasets.mask_resize import resize_mask
 from ..utils.errors import UserError
 from ..utils.mask_values import highest_value, mask_scale, to_grey
 from .prediction_folder import FolderError
 
-MASK_MODES = ('auto', 'threshold', 'nonzero')
 TRUTHS: dict[int | str, str] = {
     1: '0 and 1',
     255: '0 and 255',
@@ -36,14 +34,9 @@ class TruthReader:
     """
 
     def __init__(self, mask_mode: str) -> None:
-        if mask_mode not in MASK_MODES:
-            raise UserError(f'--mask-mode must be one of {MASK_MODES}, got {mask_mode!r}')
-        self.load = LoadAnnotations()
+        if mask_mode not in MODES:
+            raise UserError(f'--mask-mode must be one of {MODES}, got {mask_mode!r}')
         self.mode = mask_mode
-
-    def _decode(self, path: str) -> np.ndarray:
-        results = dict(seg_map_path=path, seg_fields=[], reduce_zero_label=False, label_map=None)
-        return self.load(results)['gt_seg_map']
 
     def __call__(self, path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
         """Read a mask.
@@ -55,7 +48,7 @@ class TruthReader:
         Returns:
             0 and 1, (H, W).
         """
-        mask = binarize(self._decode(path), self.mode, name=path)
+        mask = binarize(read_mask(path), self.mode, name=path)
         return mask if shape is None else resize_mask(mask, shape)
 
     def inspect(self, paths: Sequence[str]) -> str:
@@ -74,12 +67,11 @@ class TruthReader:
         kinds: Counter[str] = Counter()
         problems, highest = [], 0
         for path in paths:
-            mask = self._decode(path)
-            top = highest_value(mask)
-            if self.mode == 'threshold':
-                top = int(to_grey(mask).max(initial=0))
+            mask = read_mask(path)
+            grey = self.mode == 'threshold'
+            top = int(to_grey(mask).max(initial=0)) if grey else highest_value(mask)
             highest = max(highest, top)
-            if top <= (127 if self.mode == 'threshold' else 0):
+            if top <= (127 if grey else 0):
                 kinds['empty'] += 1
             elif self.mode == 'auto':
                 try:
