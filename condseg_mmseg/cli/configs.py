@@ -40,6 +40,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Print names, paths or a config, or copy files."""
+    if args.dir and args.names:
+        raise UserError(f'--dir takes no NAME, got {" ".join(args.names)}')
+    if args.force and not args.copy:
+        raise UserError('--force goes with --copy DIR')
+    if args.cfg_options and (not args.names or args.paths or args.copy):
+        raise UserError('--cfg-options changes the config that is printed: give one NAME')
     if args.dir:
         print(config_dir())
     elif args.copy:
