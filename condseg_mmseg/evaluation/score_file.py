@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.files import has_image_suffix
-from ..utils.errors import UserError, user_errors
+from ..utils.errors import UserError
 from ..utils.text import first_ten
 
 _COUNTS = ('tp', 'fp', 'fn', 'tn')
@@ -47,13 +47,13 @@ def read_scores(path: str | Path) -> ScoreFile:
         UserError: It is no such file: columns are missing, a row is of another length, a cell is
             no number, an image is there twice, or there is no image.
     """
-    with (
-        user_errors(OSError, UnicodeDecodeError),
-        open(path, newline='', encoding='utf-8-sig') as file,
-    ):
-        lines = csv.reader(file)
-        header = next(lines, [])
-        numbered = [(lines.line_num, row) for row in lines]
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            numbered = [(lines.line_num, row) for row in lines]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'{path} cannot be read as a CSV file of scores: {error}') from error
     names = [column for column in header if column not in _NOT_SCORES]
     if 'img_path' not in header or not names:
         raise UserError(

@@ -269,7 +269,11 @@ def test_files_of_other_kinds(
 def test_wrong_options(files: tuple, capsys: pytest.CaptureFixture) -> None:
     assert 'got -1' in refuse(capsys, *files, '--top', -1)
     assert 'got 0' in refuse(capsys, *files, '--resamples', 0)
-    assert 'nothing.csv' in refuse(capsys, files[0], files[0].with_name('nothing.csv'))
+    picture = files[0].with_name('picture.png')
+    picture.write_bytes(b'\x89PNG')
+    for path in (picture, files[0].with_name('nothing.csv')):
+        message = f'{path} cannot be read as a CSV file of scores: '
+        assert message in refuse(capsys, files[0], path)
     assert main(['compare', str(files[0]), str(files[1]), '--json', str(files[0].parent)]) == 2
     assert 'is a folder: give a file' in capsys.readouterr().err
     kept = write(files[0].with_name('kept.json'), {})
