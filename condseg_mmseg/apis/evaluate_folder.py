@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def evaluate_folder(
     csv: str | Path | None = None,
     json: str | Path | None = None,
     force: bool = False,
-    progress: Callable[[Sequence], Iterable] = iter,
+    progress: Callable[[str, int, int], None] | None = None,
     **metric_options: Any,
 ) -> dict[str, Any]:
     """Score predictions by :class:`PerImageBinaryMetric`: per image, averaged over images.
@@ -74,7 +74,7 @@ def evaluate_folder(
         csv: File to write with a row for every image. Default None.
         json: File to write with what is returned. Default None.
         force: Replace ``csv`` and ``json`` if they are there. Default False.
-        progress: Gets the list of images and yields each of them. Default: without a display.
+        progress: Called with ``'scoring'``, the number of images scored and of all. Default None.
         **metric_options: Further arguments of the metric, such as ``empty_policy``,
             ``extra_metrics`` (``('all',)`` for all), ``size_groups`` and ``bootstrap``.
 
@@ -113,8 +113,10 @@ def evaluate_folder(
         pred_mode, seen = detect_mode([path for _, path, _ in pairs.paths])
         settings['pred_mode'] = pred_mode
     kinds = reader.inspect([path for *_, path in pairs.paths])
-    for paths in progress(pairs.paths):
+    for done, paths in enumerate(pairs.paths, 1):
         metric.process({}, [_sample(paths, reader, pred_mode, threshold, scored)])
+        if progress is not None:
+            progress('scoring', done, len(pairs.paths))
     results = metric.evaluate(len(pairs.paths))
     assert metric.table is not None
     if csv is not None:
@@ -143,10 +145,13 @@ def _read_folders(
 ) -> tuple[FolderIndex, FolderIndex, Sequence[str] | None, list[str | Path | None]]:
     """Index both folders, read the names if a file holds them, and list all files read."""
     listed, chosen = (names, None) if isinstance(names, (str, Path)) else (None, names)
-    with user_errors(OSError, ValueError):
+    with user_errors(OSError):
         found, truths = (FolderIndex(str(folder), end) for folder, end in (predictions, masks))
-        if listed is not None:
+    if listed is not None:
+        try:
             chosen = read_names(str(listed))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f'{listed} cannot be read as a list of names: {error}') from error
     if chosen is not None and not chosen:
         raise UserError(f'{listed or "names"} holds no name')
     files = [Path(index.folder, file) for index in (found, truths) for file in index.files]

@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--data-root', help="instead of the config's")
     parser.add_argument('--tile', type=int, default=144, help='width in pixels (default: 144)')
     parser.add_argument('--device', default='cpu', help='default: cpu')
-    parser.add_argument('--cfg-options', nargs='+', default=(), metavar='KEY=VALUE')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+        help='changes of the config',
+    )  # fmt: skip
     parser.add_argument('--force', action='store_true', help='replace the file')
     parser.set_defaults(run=run)
     return call(parser.parse_args(argv))

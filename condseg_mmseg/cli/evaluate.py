@@ -5,26 +5,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import track
 
 from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
 from condseg_mmseg.apis.evaluate_folder import evaluate_folder
 from condseg_mmseg.configs import find_config
+from condseg_mmseg.datasets.load_binary_mask import MODES as MASK_MODES
 from condseg_mmseg.evaluation.extra_scores import EXTRA_SCORES, MAP_NORMS
 from condseg_mmseg.evaluation.functional import EMPTY_POLICIES
 from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
 from condseg_mmseg.evaluation.prediction_folder import MODES
 from condseg_mmseg.evaluation.sizes import SIZE_GROUPS
-from condseg_mmseg.evaluation.truth_reader import MASK_MODES
 from condseg_mmseg.utils.cfg_options import read_options
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.tables import number, table
-from condseg_mmseg.utils.text import first_ten
+from condseg_mmseg.utils.text import count, first_ten
+
+from .progress import progress_bar
 
 _DESCRIPTION = """\
 Score a folder of predicted masks or probability maps against a folder of true masks, whatever
@@ -80,8 +78,9 @@ def _folder_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
             help='refuse predictions that would have to be resized'),
         add('--empty-policy', choices=EMPTY_POLICIES, default='strict',
             help='what an empty truth or prediction scores (default: strict)'),
-        add('--extra-metrics', nargs='+', default=(), choices=(*EXTRA_SCORES, 'all'),
-            metavar='NAME', help=f'further scores: {", ".join(EXTRA_SCORES)}, or all'),
+        add('--extra-metrics', nargs='+', action='extend', default=[], metavar='NAME',
+            choices=(*EXTRA_SCORES, 'all'),
+            help=f'further scores: {", ".join(EXTRA_SCORES)}, or all'),
         add('--map-norm', choices=MAP_NORMS, default='none',
             help='minmax: as PraNet (default: none)'),
         add('--surface-tolerance', type=float, default=2.0, help='pixels (default: 2)'),
@@ -95,12 +94,13 @@ def _folder_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
 def _config_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     add = group.add_argument
     return [
-        add('--cfg-options', nargs='+', default=(), metavar='KEY=VALUE', help='change the config'),
+        add('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+            help='changes of the config'),
         add('--sheet', type=Path, help='file for a contact sheet of ten test images'),
         add('--tta', action='store_true', help='test-time augmentation'),
         add('--fuse-conv-bn', action='store_true', help='fold BatchNorm into the convolutions'),
         add('--work-dir', help="folder for mmengine's log (default: work_dirs/NAME_OF_CONFIG)"),
-    ]
+    ]  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
     options: dict[str, Any] = {action.dest: getattr(args, action.dest) for action in used}
     options |= dict(csv=args.csv, json=args.json, force=args.force)
     if is_folder:
-        with contextlib.redirect_stdout(sys.stderr):  # mmengine's log
-            report = evaluate_folder(args.what, args.against, **options, progress=_bar)
+        with contextlib.redirect_stdout(sys.stderr), progress_bar() as show:  # mmengine's log
+            report = evaluate_folder(args.what, args.against, **options, progress=show)
         print(describe(report))
     else:
         try:
@@ -130,11 +130,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bar(items: Sequence) -> Iterable:
-    console = Console(stderr=True)
-    return track(items, 'scoring', console=console, disable=not console.is_terminal)
-
-
 def describe(report: dict[str, Any]) -> str:
     """Write what :func:`evaluate_folder` returns as text."""
     settings = report['settings']
@@ -146,14 +141,12 @@ def describe(report: dict[str, Any]) -> str:
     ]
     if report['resized']:
         lines.append(
-            f'{report["resized"]} predictions had another size and were resized bilinearly'
+            f'{count(report["resized"], "prediction")} of another size, resized bilinearly'
         )
-    for key, what in (
-        ('missing', 'truths without a prediction'),
-        ('extra', 'predictions without a truth'),
-    ):
+    for key, what, lack in (('missing', 'truth', 'prediction'), ('extra', 'prediction', 'truth')):
         if names := report[key]:
-            lines.append(f'left out: {len(names)} {what}: {first_ten(names)}')
+            number_of = count(len(names), what)
+            lines.append(f'left out: {number_of} without a {lack}: {first_ten(names)}')
     if report['groups']:
         lines.append(report['groups'])
     return '\n'.join([*lines, '', _summary(report)])

@@ -13,6 +13,7 @@ from helpers import ROOT
 from small_models import CONFIG, build, make_data, write_plain
 
 from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
+from condseg_mmseg.cli import evaluate as cli
 from condseg_mmseg.cli import main
 from condseg_mmseg.utils.errors import UserError
 
@@ -84,6 +85,7 @@ def test_options_of_the_test(files, option):
         (dict(csv='{checkpoint}'), '--csv .*model.pth would overwrite the input'),
         (dict(json='{data}/masks/test_0.png'), '--json .*test_0.png would overwrite the input'),
         (dict(csv='{data}/val.txt'), '--csv .*val.txt is there already: add --force'),
+        (dict(work_dir='{data}/val.txt'), '--work-dir .*val.txt cannot be made a folder'),
         (dict(sheet='a.txt'), '--sheet a.txt: end it in .png'),
         (dict(cfg_options={LOADER: '/absent'}), '/absent/images'),
         (dict(cfg_options=dict(test_evaluator=None)), 'has no test_evaluator'),
@@ -102,7 +104,7 @@ def test_what_cannot_be_used_gets_a_message(files, tmp_path, wrong, message):
     checkpoint, data = files
     before = {path: path.read_bytes() for path in data.parent.rglob('*') if path.is_file()}
     given = dict(checkpoint=checkpoint, cfg_options={LOADER: str(data)}) | wrong
-    for key in {'csv', 'json'} & given.keys():
+    for key in {'csv', 'json', 'work_dir'} & given.keys():
         given[key] = given[key].format(data=data, checkpoint=checkpoint)
     if 'masks' in str(given.get('json')):
         given['force'] = True
@@ -132,3 +134,20 @@ def test_a_checkpoint_of_another_model_is_refused(files, tmp_path):
 def test_the_first_argument_decides_which_options_there_are(given, message, capsys):
     assert main(['evaluate', *given]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_options_that_are_given_twice_add_up(monkeypatch):
+    calls = []
+
+    def keep(*args, **options):
+        calls.append(options)
+        return dict(images=0, results={})
+
+    for name in ('evaluate_checkpoint', 'evaluate_folder'):
+        monkeypatch.setattr(cli, name, keep)
+    monkeypatch.setattr(cli, 'describe', str)
+    twice = ['--cfg-options', 'a=1', '--cfg-options', 'b=2', 'c=3']
+    assert main(['evaluate', CONFIG.stem, 'a.pth', *twice]) == 0
+    assert main(['evaluate', '.', '.', '--extra-metrics', 'mae', '--extra-metrics', 'hd95']) == 0
+    assert calls[0]['cfg_options'] == dict(a=1, b=2, c=3)
+    assert calls[1]['extra_metrics'] == ['mae', 'hd95']

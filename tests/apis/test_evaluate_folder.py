@@ -127,7 +127,7 @@ def test_sizes(data: Path, capsys: pytest.CaptureFixture) -> None:
     write(data / 'pred' / 'a.png', small)
     report = score(data, '--csv', data / 'a.csv')
     assert report['resized'] == 1
-    assert '1 predictions had another size and were resized bilinearly' in capsys.readouterr().out
+    assert '1 prediction of another size, resized bilinearly' in capsys.readouterr().out
     row = next(csv.DictReader((data / 'a.csv').open(newline='')))
     large = cv2.resize((small / 255).astype(np.float32), (41, 31)) > 0.5
     truth = cv2.imread(str(data / 'gt' / 'a.png'), cv2.IMREAD_UNCHANGED) > 127

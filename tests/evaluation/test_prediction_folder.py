@@ -31,8 +31,8 @@ def test_missing_and_extra_predictions(data: Path, capsys: pytest.CaptureFixture
     report = score(data, '--allow-missing')
     assert (report['images'], report['missing'], report['extra']) == (3, ['c'], ['z.png'])
     out = capsys.readouterr().out
-    assert '1 truths without a prediction: c' in out
-    assert '1 predictions without a truth: z.png' in out
+    assert 'left out: 1 truth without a prediction: c' in out
+    assert 'left out: 1 prediction without a truth: z.png' in out
 
 
 def test_a_list_selects(data: Path, capsys: pytest.CaptureFixture) -> None:
@@ -50,7 +50,10 @@ def test_a_list_selects(data: Path, capsys: pytest.CaptureFixture) -> None:
     ):
         names.write_text(text)
         assert message in refuse(capsys, data, '--list', names)
-    assert 'nothing.txt' in refuse(capsys, data, '--list', data / 'nothing.txt')
+    Image.new('L', (9, 9)).save(data / 'picture.png')
+    for name in ('nothing.txt', 'picture.png'):
+        message = refuse(capsys, data, '--list', data / name)
+        assert f'{name} cannot be read as a list of names' in message
 
 
 def test_suffixes_and_folders_within(data: Path) -> None:
