@@ -51,7 +51,7 @@ def test_what_the_script_cannot_use_is_a_message(monkeypatch, tmp_path):
         raise DatasetFilesError('1 problem with the files of data/train.txt')
 
     monkeypatch.setattr(module, 'run_script', without_data)
-    with pytest.raises(UserError, match='^1 problem with the files'):
+    with pytest.raises(UserError, match=r'^1 problem with the files'):
         train(NAME)
 
 
