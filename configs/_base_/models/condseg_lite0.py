@@ -1,4 +1,4 @@
-# ConDSeg at a quarter of its width behind EfficientNet-Lite0: for machines without a GPU.
+# ConDSeg at a quarter of its width on EfficientNet-Lite0: for machines without a GPU.
 _base_ = './condseg_r50.py'
 channels = 32
 model = dict(

@@ -1,4 +1,4 @@
-# Stage 1, Consistency Reinforcement: the encoder of condseg_r50.py behind a light head.
+# Stage 1, Consistency Reinforcement: the encoder of condseg_r50.py and a light head.
 _base_ = './condseg_r50.py'
 model = dict(
     type='ConsistencyReinforcement',
