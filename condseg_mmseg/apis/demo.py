@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..utils.arguments import make_folder
+from ..utils.arguments import check_folder
 from ..utils.cfg_options import path_option
 from ..utils.files import write_json
 from ..utils.process import ProcessError, run_logged, silent, tail
@@ -59,7 +59,8 @@ def demo(
     ]
     path_option('work_dir', work, root)
     shorter = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'] if quick else []
-    make_folder('--work-dir', work)
+    check_folder('--work-dir', work)
+    work.mkdir(parents=True, exist_ok=True)
     steps = _Steps(work, show)
 
     steps.run(f'data: {data}', 'data', _data_command(data, quick))

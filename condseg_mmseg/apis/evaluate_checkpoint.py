@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from ..configs import find_config, read_config
-from ..utils.arguments import check_output, make_folder
+from ..utils.arguments import check_folder, check_outputs
 from ..utils.environment import environment
 from ..utils.errors import UserError, user_errors
 from ..utils.files import write_json
@@ -55,9 +55,8 @@ def evaluate_checkpoint(
     """
     path = find_config(config)
     cfg = read_config(path, cfg_options)
-    outputs = (('--csv', csv), ('--json', json), ('--sheet', sheet))
-    for option, output in outputs:
-        check_output(option, output, [path, checkpoint], force)
+    outputs = {'--csv': csv, '--json': json, '--sheet': sheet}
+    check_outputs(outputs, [path, checkpoint], force)
     if not Path(checkpoint).is_file():
         raise UserError(f'{checkpoint} is no checkpoint: there is no such file')
     if sheet is not None:
@@ -76,12 +75,11 @@ def evaluate_checkpoint(
     hooks.setdefault('strict_load', dict(type='StrictLoadHook'))  # mmengine alone is lenient
     if fuse_conv_bn:
         hooks.fuse = dict(type='FuseConvBNHook')
-    make_folder('--work-dir', cfg.work_dir)
+    check_folder('--work-dir', cfg.work_dir)
     with user_errors(OSError, ValueError):
         runner = Runner.from_cfg(cfg)
         dataset = runner.test_loop.dataloader.dataset
-    for option, output in outputs:
-        check_output(option, output, dataset_files(dataset), force)
+    check_outputs(outputs, dataset_files(dataset), force)
     results = runner.test()
     report = dict(
         config=str(config),

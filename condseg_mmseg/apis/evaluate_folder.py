@@ -22,7 +22,7 @@ from ..evaluation.prediction_folder import (
     read_probability,
 )
 from ..evaluation.truth_reader import TruthReader
-from ..utils.arguments import check_output
+from ..utils.arguments import check_outputs
 from ..utils.errors import UserError, user_errors
 from ..utils.files import write_json
 
@@ -101,8 +101,7 @@ def evaluate_folder(
     found, truths, names, inputs = _read_folders(
         (predictions, pred_suffix), (masks, gt_suffix), names
     )
-    for option, output in (('--csv', csv), ('--json', json)):
-        check_output(option, output, inputs, force)
+    check_outputs({'--csv': csv, '--json': json}, inputs, force)
     pairs = match(found, truths, names, allow_missing)
     scored: _Size = 'truth' if protocol == 'original' else 'prediction'
     if size:

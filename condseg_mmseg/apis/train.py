@@ -14,7 +14,7 @@ from mmengine.device import get_device
 
 from ..configs import find_config, read_config
 from ..datasets import DatasetFilesError
-from ..utils.arguments import make_folder
+from ..utils.arguments import check_folder
 from ..utils.cfg_options import read_options
 from ..utils.errors import UserError, user_errors
 from ..utils.mmseg_scripts import run_script
@@ -49,14 +49,14 @@ def train(
 
     Raises:
         UserError: The config cannot be read or does not import its modules, ``work_dir`` cannot be
-            made, or files of the data are missing or unfit.
+            written, or files of the data are missing or unfit.
         ProcessError: One of several processes failed, or was stopped.
     """
     cfg = read_config(config, read_options(list(cfg_options)))
     path = find_config(config)
     check_imports(cfg, path)
     if work_dir is not None:
-        make_folder('--work-dir', work_dir)
+        check_folder('--work-dir', work_dir)
     if gpus is not None:
         if launcher != 'none':
             raise UserError(f'--gpus {gpus} and --launcher {launcher}: give one of them')

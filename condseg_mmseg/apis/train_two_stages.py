@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..engine.atomic_checkpoint import newest_whole
-from ..utils.arguments import make_folder
+from ..utils.arguments import check_folder
 from ..utils.cfg_options import path_option
 from ..utils.environment import environment, now
 from ..utils.errors import UserError
@@ -83,7 +83,9 @@ def train_two_stages(
     for stage in stages:
         if not record['stages'][stage.name]['complete']:
             check_data_sets(stage, nodes * (gpus or 1))
-    with locked(make_folder('--work-dir', folder)) as lock:
+    check_folder('--work-dir', folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) as lock:
         # another run may have ended there meanwhile
         record, messages = open_record(folder, stages, hand_over, resume)
         record.save()

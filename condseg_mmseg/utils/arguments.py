@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -79,24 +79,27 @@ def _check_writable(option: str, output: str | Path, folder: Path) -> None:
         raise UserError(f'{option} {output} cannot be written: {folder} is no writable folder')
 
 
-def make_folder(option: str, folder: str | Path) -> Path:
-    """Make a folder, unless it is there, and those above it.
+def check_outputs(
+    outputs: Mapping[str, str | Path | None],
+    inputs: Sequence[str | Path | None] = (),
+    force: bool = False,
+) -> None:
+    """Refuse what :func:`check_output` refuses, and one file for two options.
 
     Args:
-        option: How the user names it, such as ``'--work-dir'``.
-        folder: Path of the folder.
-
-    Returns:
-        The path.
+        outputs: File to write of each option; None is fine.
+        inputs: Files that are read, None for none.
+        force: Whether files that are there, and no inputs, may be replaced. Default False.
 
     Raises:
-        UserError: It cannot be made, for instance because a file has its name.
+        UserError: With what to change.
     """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'{option} {folder} cannot be made a folder: {error.strerror}') from error
-    return Path(folder)
+    taken: dict[str, str] = {}
+    for option, output in outputs.items():
+        check_output(option, output, inputs, force)
+        if output is not None and (other := taken.setdefault(os.path.realpath(output), option)):
+            if other != option:
+                raise UserError(f'{other} and {option} name the same file, {output}')
 
 
 def check_device(device: str) -> None:

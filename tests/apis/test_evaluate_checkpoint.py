@@ -85,7 +85,7 @@ def test_options_of_the_test(files, option):
         (dict(csv='{checkpoint}'), '--csv .*model.pth would overwrite the input'),
         (dict(json='{data}/masks/test_0.png'), '--json .*test_0.png would overwrite the input'),
         (dict(csv='{data}/val.txt'), '--csv .*val.txt is there already: add --force'),
-        (dict(work_dir='{data}/val.txt'), '--work-dir .*val.txt cannot be made a folder'),
+        (dict(work_dir='{data}/val.txt'), '--work-dir .*val.txt cannot be written'),
         (dict(sheet='a.txt'), '--sheet a.txt: end it in .png'),
         (dict(cfg_options={LOADER: '/absent'}), '/absent/images'),
         (dict(cfg_options=dict(test_evaluator=None)), 'has no test_evaluator'),

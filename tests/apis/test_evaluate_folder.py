@@ -175,6 +175,7 @@ def test_label_masks_as_truth(data: Path) -> None:
     [
         (('--size', 8, 8, '--protocol', 'original'), 'makes the protocol input_size'),
         (('--size', 0, 8), 'got [0, 8]'),
+        (('--csv', 'new.csv', '--json', './new.csv'), '--csv and --json name the same file'),
         (('--threshold', 1), 'got 1.0'),
         (('--threshold', 'nan'), 'got nan'),
         (('--bootstrap', -1), 'bootstrap must be'),

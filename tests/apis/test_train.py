@@ -44,7 +44,7 @@ def test_a_config_that_imports_nothing_is_refused_before_any_training(scripts, t
 
 def test_what_the_script_cannot_use_is_a_message(monkeypatch, tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match=r'--work-dir .*/file cannot be made a folder: File'):
+    with pytest.raises(UserError, match=r'--work-dir .*/file cannot be written: .* is no writable'):
         train(NAME, work_dir=tmp_path / 'file')
 
     def without_data(*args):

@@ -5,7 +5,13 @@ import re
 
 import pytest
 
-from condseg_mmseg.utils.arguments import check_device, check_folder, check_output, refuse_inputs
+from condseg_mmseg.utils.arguments import (
+    check_device,
+    check_folder,
+    check_output,
+    check_outputs,
+    refuse_inputs,
+)
 from condseg_mmseg.utils.errors import UserError
 
 
@@ -61,3 +67,14 @@ def test_a_device_that_is_not_there_is_named_in_one_line(device):
     with pytest.raises(ValueError, match=f'--device {device} cannot be used: ') as error:
         check_device(device)
     assert '\n' not in str(error.value)
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path)
+    outputs = {'--csv': tmp_path / 'a', '--json': tmp_path / 'link' / 'a', '--sheet': None}
+    with pytest.raises(UserError, match=r'--csv and --json name the same file, .*link/a'):
+        check_outputs(outputs)
+    check_outputs(outputs | {'--json': tmp_path / 'b'})
+    (tmp_path / 'b').touch()
+    with pytest.raises(UserError, match=r'--json .*b would overwrite the input'):
+        check_outputs(outputs | {'--json': tmp_path / 'b'}, [tmp_path / 'b'], force=True)
