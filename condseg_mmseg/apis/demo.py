@@ -15,8 +15,10 @@ from typing import Any
 
 from ..utils.arguments import check_folder
 from ..utils.cfg_options import path_option
+from ..utils.errors import UserError
 from ..utils.files import write_json
 from ..utils.process import ProcessError, run_logged, silent, tail
+from ._two_stages_record import Record
 from .train_two_stages import MESSAGE, train_two_stages
 
 STAGE1 = 'condseg-stage1_r18_1xb8-3e_demo-96x96'
@@ -47,7 +49,8 @@ def demo(
         files ``sheets`` (one for each split), ``record`` and ``training``.
 
     Raises:
-        UserError: mmengine cannot be given one of the paths.
+        UserError: mmengine cannot be given one of the paths, or ``work_dir`` holds a training that
+            is none of the demo.
         ProcessError: A step failed.
     """
     work = Path(work_dir).resolve()
@@ -60,13 +63,14 @@ def demo(
     path_option('work_dir', work, root)
     shorter = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'] if quick else []
     check_folder('--work-dir', work)
+    folder = work / 'train'
+    earlier = _is_earlier_demo(folder)
     work.mkdir(parents=True, exist_ok=True)
     steps = _Steps(work, show)
 
     steps.run(f'data: {data}', 'data', _data_command(data, quick))
     baseline = json.loads((data / 'dataset.json').read_text())['brightness_baseline']['mDice']
-    folder = work / 'train'
-    if (folder / 'two_stages.json').is_file():
+    if earlier:
         shutil.rmtree(folder)
     show(f'-- train: condseg train {STAGE1} {STAGE2}')
     record = train_two_stages(
@@ -90,6 +94,16 @@ def demo(
     write_json(work / 'scores.json', result)
     files = dict(sheets=sheets, record=work / 'scores.json', training=folder / 'two_stages.json')
     return result | files
+
+
+def _is_earlier_demo(folder: Path) -> bool:
+    """Whether a training of an earlier demo is there, which may be replaced; no other may."""
+    record = Record.read(folder)
+    if record is None:
+        return False
+    if {Path(stage['config']).stem for stage in record['stages'].values()} - {STAGE1, STAGE2}:
+        raise UserError(f'{folder} holds another training than the demo: give another --work-dir')
+    return True
 
 
 @dataclass

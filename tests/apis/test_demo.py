@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from condseg_mmseg.apis._two_stages_record import Record
 from condseg_mmseg.apis.demo import _Steps, demo, shorten
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.process import ProcessError
@@ -49,3 +50,14 @@ def test_paths_that_mmengine_would_change_are_refused(tmp_path, name):
         with pytest.raises(UserError, match='a space, a comma, a quotation mark or a bracket'):
             demo(work, data)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_training_is_not_deleted(tmp_path):
+    record = Record.new(tmp_path / 'work' / 'train')
+    record['stages'] = dict(stage1=dict(config='configs/condseg/mine.py'))
+    (tmp_path / 'work' / 'train').mkdir(parents=True)
+    record.save()
+    with pytest.raises(UserError, match='train holds another training than the demo'):
+        demo(tmp_path / 'work', tmp_path / 'data')
+    assert record.path.is_file()
+    assert not (tmp_path / 'data').exists()
