@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+
+from ..utils.extras import require
 
 
 class MeanDifference(NamedTuple):
@@ -78,6 +79,7 @@ def mean_difference(
         MeanDifference: In the unit of the scores.
 
     Raises:
+        MissingPackage: SciPy (extra ``metrics``) is not there.
         ValueError: Shapes that do not fit, a score that is not finite, fewer than two groups, one
             seed without ``fixed_seeds``, or a level or power outside (0, 1).
     """
@@ -111,6 +113,9 @@ def mean_difference(
 def _by_t(
     difference: float, variance: float, df: float, seeds: float, level: float, power: float
 ) -> MeanDifference:
+    require('scipy.stats', 'the interval over groups', 'metrics')
+    from scipy import special, stats
+
     error = float(np.sqrt(variance))
     quantile = float(stats.t.isf((1 - level) / 2, df))
     # the shift of the noncentral t that exceeds the quantile with this power
