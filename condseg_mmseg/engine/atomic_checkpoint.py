@@ -110,18 +110,33 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, backend_args={'backend': _BACKEND}, **kwargs)
         self._waits = False  # a checkpoint is due when the validation is over
+        self._handler_before: Any = None
 
     def before_run(self, runner: Runner) -> None:
         """Choose what ``--resume`` goes on from, and end by name when SIGTERM comes."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, functools.partial(self._end, runner, os.getpid()))
-        if not runner._resume or runner._load_from is not None:
+            end = functools.partial(self._end, runner, os.getpid())
+            self._handler_before = signal.signal(signal.SIGTERM, end)
+        if not runner._resume:
             return
+        if runner._load_from is None:
+            self._choose(runner)
+        self.last_ckpt = runner._load_from
+
+    def after_run(self, runner: Runner) -> None:
+        """Give SIGTERM back."""
+        if self._handler_before is not None:
+            signal.signal(signal.SIGTERM, self._handler_before)
+            self._handler_before = None
+
+    def _choose(self, runner: Runner) -> None:
         answer: list[Any] = [None]
         if is_main_process():
-            folder = Path(self.out_dir or runner.work_dir)
+            folder = Path(runner.work_dir)
+            if self.out_dir is not None:  # mmengine adds the last part of the working directory
+                folder = Path(self.out_dir) / folder.name
             try:
                 answer = [newest_whole(folder)]
             except UserError as error:
@@ -136,6 +151,7 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.warning(sentence)
         if chosen is None:
             runner.logger.warning(f'{runner.work_dir} has no checkpoint: training starts anew')
+            runner._resume = False  # whatever a stale last_checkpoint names
         else:
             runner._load_from = str(chosen)
             if is_main_process():

@@ -30,8 +30,8 @@ class CheckFiniteHook(Hook):
 
     Args:
         max_skips: Steps that may be left out, in the whole run, before it stops. The batch is then
-            as if it had not been drawn. A buffer that is no longer finite, as BatchNorm's
-            statistics, stops it all the same. Default 0.
+            as if it had not been drawn. A loss alone, or a buffer that is no longer finite, as
+            BatchNorm's statistics, stops it all the same. Default 0.
 
     Raises:
         UserError: At the step, with what was found.
@@ -78,7 +78,7 @@ class CheckFiniteHook(Hook):
             *torch._foreach_norm(grads),
             *(v.mean() for v in losses if isinstance(v, Tensor)),
         ]
-        if torch.stack([v.detach().float() for v in numbers]).isfinite().all():
+        if not numbers or torch.stack([v.detach().float() for v in numbers]).isfinite().all():
             return
         names = [
             name
@@ -86,13 +86,15 @@ class CheckFiniteHook(Hook):
             if p.grad is not None and not p.grad.isfinite().all()
         ]
         text = ', '.join(f'{name} {_text(value)}' for name, value in self._losses.items())
+        what = f'the gradients of {len(names)} parameters are not finite: {first_ten(names)}'
         found = (
-            f'iteration {runner.iter + 1} (epoch {runner.epoch + 1}): the gradients of '
-            f'{len(names)} parameters are not finite: {first_ten(names)}; losses: {text}; '
+            f'iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '
+            f'{what if names else "a loss is not finite"}; losses: {text}; '
             f'images: {first_ten(self._images)}'
         )
         buffers = [n for n, b in runner.model.named_buffers() if not b.isfinite().all()]
-        if self.skipped < self.max_skips and not buffers:
+        # gradients are the same in all processes, losses are not: all leave out a step, or none
+        if names and self.skipped < self.max_skips and not buffers:
             self.skipped += 1
             runner.logger.warning(f'{found}. Step left out ({self.skipped} of {self.max_skips})')
             for group in optimizer.param_groups:

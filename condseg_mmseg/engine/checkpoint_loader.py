@@ -65,7 +65,8 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
         if isinstance(content.get('meta'), dict):
             content['meta'].pop('config', None)
         weights = content.get('state_dict', content)
-        bad = [str(name) for name, value in weights.items() if _has_nan(value)]
+        items = weights.items() if isinstance(weights, dict) else ()
+        bad = [str(name) for name, value in items if _has_nan(value)]
         if bad:
             raise UserError(
                 f'{path}: not a number (NaN) in {first_ten(bad)}; its training has diverged'

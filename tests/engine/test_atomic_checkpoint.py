@@ -1,6 +1,7 @@
 """Checkpoints are whole or not there, and a resume finds the newest whole one."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,27 @@ def test_the_newest_is_found_by_number_not_by_name(tmp_path):
     for name in ('epoch_9.pth', 'epoch_10.pth', *others):
         (tmp_path / name).touch()
     assert [p.name for p in numbered_checkpoints(tmp_path)] == ['epoch_10.pth', 'epoch_9.pth']
+
+
+def test_resume_from_a_folder_of_its_own_for_checkpoints(tmp_path):
+    out = dict(out_dir=str(tmp_path / 'out'))
+    train(tmp_path / 'work', epochs=2, **out)
+    assert files(tmp_path / 'out' / 'work') == ['epoch_1.pth', 'epoch_2.pth']
+    runner = train(tmp_path / 'work', epochs=3, resume=True, **out)
+    log = (tmp_path / 'work' / runner.timestamp / f'{runner.timestamp}.log').read_text()
+    assert 'resumed epoch: 2' in log
+    assert 'has no checkpoint' not in log
+
+
+def test_a_stale_pointer_without_checkpoints_starts_anew(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('no/such/epoch_9.pth')
+    assert train(tmp_path, epochs=1, resume=True).epoch == 1
+
+
+def test_sigterm_is_given_back_after_training(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(tmp_path, epochs=1)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_intervals_are_those_of_mmengine(tmp_path):

@@ -15,7 +15,7 @@ from mmseg.apis import init_model
 from safetensors.torch import save_file
 from torch import nn
 
-from condseg_mmseg.engine import read_checkpoint
+from condseg_mmseg.engine import read_checkpoint, read_weights
 from condseg_mmseg.engine.checkpoint_loader import ESCAPE, damage_of
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import sha256
@@ -221,6 +221,13 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     weights['b'] = torch.tensor([float('inf'), -float('inf')])  # a mask of attention, say
     torch.save(dict(state_dict=weights), tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth')['state_dict']['b'].isinf().all()
+
+
+def test_a_state_dict_that_is_none_is_no_traceback(tmp_path):
+    torch.save(dict(state_dict=[1, 2]), tmp_path / 'a.pth')
+    assert read_checkpoint(tmp_path / 'a.pth') == dict(state_dict=[1, 2])
+    with pytest.raises(UserError, match=r'a\.pth holds no state dict'):
+        read_weights(tmp_path / 'a.pth')
 
 
 def test_safetensors_wherever_a_checkpoint_is_named(tmp_path):
