@@ -71,6 +71,9 @@ def train(
     arguments = script_arguments(path, work_dir, resume, amp, cfg_options)
     with user_errors(DatasetFilesError):
         run_script('train.py', [*arguments, '--launcher', launcher])
+    if torch.distributed.is_initialized():  # its threads may abort a process that ends with them
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def check_imports(cfg: Config, path: Path) -> None:

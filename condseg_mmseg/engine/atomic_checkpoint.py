@@ -7,12 +7,13 @@ import functools
 import os
 import re
 import signal
+import sys
 import threading
 from collections import deque
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
@@ -126,7 +127,8 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = runner._load_from
 
     def after_run(self, runner: Runner) -> None:
-        """Give SIGTERM back."""
+        """Wait until the main process has saved, and give SIGTERM back."""
+        barrier()
         if self._handler_before is not None:
             signal.signal(signal.SIGTERM, self._handler_before)
             self._handler_before = None
@@ -163,7 +165,8 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.warning(
                 f'SIGTERM: the training ends; --resume goes on from {last or "the beginning"}'
             )
-        raise SystemExit(128 + number)
+        sys.stdout.flush()
+        os._exit(128 + number)  # an exception would be caught by the next `except:` of a library
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Save, or leave it to the validation that follows."""
