@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 import condseg_mmseg
 from condseg_mmseg.configs import list_configs
 from condseg_mmseg.ops import library
+from condseg_mmseg.utils.files import write_json
 
 OURS = [
     'condseg_r50_1xb12-300e_kvasir-seg-256x256',
@@ -179,8 +180,8 @@ def test_configs_are_found_in_an_installed_wheel(condseg, tmp_path):
 def test_the_demo_runs_from_an_installed_wheel(condseg, tmp_path):
     earlier = tmp_path / 'work_dirs' / 'demo' / 'train'
     earlier.mkdir(parents=True)
-    for name in ('two_stages.json', 'earlier'):
-        (earlier / name).touch()
+    write_json(earlier / 'two_stages.json', dict(tool='condseg train', format=1, stages={}))
+    (earlier / 'earlier').touch()
     out = condseg(tmp_path, 'demo', '--quick')
     assert 'best brightness threshold, mDice' in out
     assert [path.name for path in tmp_path.iterdir()] == ['work_dirs']
