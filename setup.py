@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -134,7 +135,17 @@ LIBRARY = Extension(
     optional=True,
 )
 
+
+def readme() -> str:
+    """README.md without what a package index lacks: pictures and links to files of the checkout."""
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    text = re.sub(r'!\[[^]]*\]\((?!http)[^)]*\)\n+', '', text)
+    return re.sub(r'\[([^]]+)\]\((?!http)[^)]*\)', r'\1', text)
+
+
 setup(
+    long_description=readme(),
+    long_description_content_type='text/markdown',
     ext_modules=[LIBRARY],
     cmdclass={'build_py': BuildWithMim, 'build_ext': BuildLibrary, 'bdist_wheel': AnyPython},
 )

@@ -127,24 +127,33 @@ def test_wheel_holds_package_configs_and_tools(root, built):
     expected = {'model-index.yml'} | _files(root / 'configs') | _files(root / 'tools')
     expected = {x for x in expected if not x.startswith('tools/dev/')}  # for maintainers
     expected = {f'condseg_mmseg/.mim/{name}' for name in expected}
-    expected |= {name for name in _files(root / 'condseg_mmseg') if name.endswith('.py')}
+    expected |= {
+        name for name in _files(root / 'condseg_mmseg') if name.endswith(('.py', 'py.typed'))
+    }
     for name in ('cli/train.py', 'apis/demo.py', '.mim/tools/train.py', '.mim/tools/_package.py'):
         assert f'condseg_mmseg/{name}' in expected
     assert names == expected | {'condseg_mmseg/ops/_outlook.so'}
     unconditional = re.findall(r'^Requires-Dist: ([a-z]+)[^;\n]*$', metadata.decode(), re.MULTILINE)
     assert sorted(unconditional) == ['numpy', 'torch']
+    description = metadata.decode().partition('\n\n')[2]
+    assert '# condseg_mmseg' in description
+    assert re.findall(r'\]\((?!http)[^)]*\)', description) == []  # no link that an index lacks
 
 
 @pytest.mark.slow
-def test_sdist_holds_the_checkout(root, built):
+def test_sdist_holds_the_checkout_without_tests_and_pictures_of_patients(root, built):
     with tarfile.open(built[1]) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}
     expected = {'setup.py', 'pyproject.toml', 'model-index.yml', 'LICENSE', 'Makefile'}
     expected |= {'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CITATION.cff'}
     expected |= _files(root / 'condseg_mmseg') - {'condseg_mmseg/ops/_outlook.so'}
-    for folder in ('configs', 'docs', 'requirements', 'tests', 'tools'):
+    expected |= {'NOTICE'}
+    for folder in ('configs', 'docs', 'requirements', 'tools'):
         expected |= _files(root / folder)
+    expected = {name for name in expected if not name.startswith('docs/results/')}
     assert sorted(expected - names) == []
+    assert not [name for name in names if name.startswith(('tests', 'docs/results', 'weights'))]
+    assert [name for name in names if name.endswith(('.png', '.jpg'))] == ['docs/demo.png']
     assert not [name for name in names if '__pycache__' in name or name.endswith(('.pyc', '.so'))]
 
 
