@@ -16,7 +16,13 @@ import mmcv
 import numpy as np
 from PIL import Image
 
-from condseg_mmseg.utils.image_files import FileDefect, Header, read_header, require_whole
+from condseg_mmseg.utils.image_files import (
+    FileDefect,
+    Header,
+    read_header,
+    require_file,
+    require_whole,
+)
 from condseg_mmseg.utils.mask_values import one_channel
 
 from .masks import MaskContent, MaskRule, content, encoding, foreground
@@ -81,6 +87,7 @@ class Scan:
 
 def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
     """Decode a mask as mmseg's ``LoadAnnotations`` does, uint8, (H, W) or (H, W, C)."""
+    require_file(path)
     mask = mmcv.imfrombytes(Path(path).read_bytes(), flag='unchanged', backend=backend)
     if mask is None:
         raise ValueError(f'{backend} cannot decode it')
@@ -89,6 +96,7 @@ def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
 
 def decode_image(path: str) -> np.ndarray:
     """Decode an image as mmseg's ``LoadImageFromFile`` does, BGR uint8, turned as EXIF says."""
+    require_file(path)
     image = mmcv.imfrombytes(Path(path).read_bytes(), flag='color', backend='cv2')
     if image is None:
         raise ValueError('OpenCV cannot decode it')
