@@ -19,6 +19,7 @@ UNDETECTABLE = {
     'bmp': 'changed pixels or header, and BMP has no checksum',
     'tif': 'changed pixels or tags, and TIFF has no checksum',
     'tif-lzw': 'changed codes or tags are other, valid ones, and TIFF with LZW has no checksum',
+    'jpg-progressive-cut-and-ended': 'cut between two scans and ended, it is a valid, coarser JPEG',
     'tif-deflate': 'changed tags: the checksum is of the pixels only',
 }
 _ENCODINGS = {
@@ -47,7 +48,8 @@ class Corruption:
     @property
     def excuse(self) -> str:
         """Why it may be undetectable; an empty string if it has to be found."""
-        return UNDETECTABLE.get(self.format.split('-p')[0], '') if self.kind in CHANGED else ''
+        key = self.format.split('-p')[0] if self.kind in CHANGED else f'{self.format}-{self.kind}'
+        return UNDETECTABLE.get(key, '')
 
 
 def scene(seed: int = 0) -> np.ndarray:
@@ -146,7 +148,7 @@ def corruptions(full: bool = False) -> list[Corruption]:
     """Make the damaged pairs, the same ones at each call.
 
     Args:
-        full: Forty positions of each kind of damage instead of two. Default False.
+        full: Twenty positions of each kind of damage instead of two. Default False.
 
     Returns:
         One damaged file each, image or mask; its partner is sound.
@@ -161,7 +163,7 @@ def corruptions(full: bool = False) -> list[Corruption]:
     for role, array in (('image', scene()), ('mask', blob())):
         for form, (kind, ending, options) in _ENCODINGS.items():
             data = encode(array, kind, **options)
-            for damage, place, content in _damaged(data, ending, 40 if full else 2):
+            for damage, place, content in _damaged(data, ending, 20 if full else 2):
                 add(role, form, damage, place, (ending, content), data)
     for role, kind, ending, content in _meant():
         add(role, ending, kind, '', (ending, content), b'')
