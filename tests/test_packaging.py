@@ -66,7 +66,7 @@ def _pyproject(root):
 
 def test_neither_stack_is_required(root):
     required = {Requirement(line).name for line in _pyproject(root)['project']['dependencies']}
-    assert required == {'torch', 'numpy'}
+    assert required == {'torch', 'numpy', 'simplejpeg'}
 
 
 @pytest.mark.parametrize('extra', ['onedl', 'lite', 'dev'])

@@ -72,7 +72,8 @@ def contact_sheet(
     sheet = draw_sheet(model, dataset, indices, tile)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replaced_at_once(out) as temporary:
-        cv2.imwrite(str(temporary), sheet[..., ::-1])
+        if not cv2.imwrite(str(temporary), sheet[..., ::-1]):
+            raise UserError(f'{out}: OpenCV could not write the picture')
     return out
 
 

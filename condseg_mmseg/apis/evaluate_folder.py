@@ -149,7 +149,7 @@ def _read_folders(
     if listed is not None:
         try:
             chosen = read_names(str(listed))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f'{listed} cannot be read as a list of names: {error}') from error
     if chosen is not None and not chosen:
         raise UserError(f'{listed or "names"} holds no name')

@@ -11,6 +11,7 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.image_files import require_whole
 from ..utils.text import first_ten
 from .files import FolderIndex, check_pairs, read_names
 from .resize_with_mask import warn_of_nearest
@@ -53,21 +54,25 @@ class BinaryMedicalDataset(BaseSegDataset):
             share no image (train against validation), however its name is spelt there: ``x`` and
             ``x.jpg`` may be the same. Default ``()``.
         check_files: Read the headers of all files (0.2 ms each) and compare the sizes of images
-            and masks. False only resolves the names. Default True.
+            and masks; decode a file strictly (:func:`.require_whole`) when it is first taken, once
+            in each process. False only resolves the names. Default True.
         metainfo: May rename the two ``classes`` and set their ``palette``. Default None.
         **kwargs: As in mmseg's ``BaseSegDataset``. ``reduce_zero_label`` and ``backend_args``
             are refused.
 
     Raises:
         DatasetFilesError: A ``ValueError`` and ``FileNotFoundError``: missing folder, list, image
-            or mask, empty or undecodable list, duplicate or ambiguous name, unreadable or
-            truncated file, mask of another size. It lists the first ten problems and how many
-            there are.
+            or mask, empty or undecodable list, a name that leads out of the folder, duplicate or
+            ambiguous name, mask of another size, and what :func:`.read_header` refuses: unreadable
+            or truncated files, other formats, unfit bit depth or orientation. It lists the first
+            ten problems and how many there are.
+        FileDefect: A ``ValueError``, when a sample is taken: a damaged file.
         ValueError: For another number of classes than two, or masks missing in training.
 
     Warns:
-        UserWarning: If an image is in one of ``other_ann_files`` too, or mmseg's ``Resize`` comes
-            after ``LoadBinaryMask`` in the pipeline.
+        UserWarning: If an image is in one of ``other_ann_files`` too, mmseg's ``Resize`` comes
+            after ``LoadBinaryMask`` in the pipeline, or a folder holds links that are not followed
+            or pictures of a format that is not read here.
     """
 
     METAINFO = dict(classes=('background', 'foreground'), palette=[[0, 0, 0], [0, 255, 0]])
@@ -101,6 +106,7 @@ class BinaryMedicalDataset(BaseSegDataset):
             other_ann_files = (other_ann_files,)
         self.other_ann_files = tuple(other_ann_files)
         self.check_files = check_files
+        self._whole: set[int] = set()  # indices of the samples that were decoded strictly
         super().__init__(
             ann_file=ann_file,
             img_suffix=img_suffix,
@@ -121,6 +127,16 @@ class BinaryMedicalDataset(BaseSegDataset):
         """Return None: renamed classes keep their labels, and masks are not labels yet."""
         return None
 
+    def prepare_data(self, idx: int) -> Any:
+        """Decode the files of a sample strictly, the first time, and run the pipeline."""
+        if self.check_files and idx not in self._whole:
+            info = self.get_data_info(idx)
+            for key, is_mask in (('img_path', False), ('seg_map_path', True)):
+                if info.get(key):
+                    require_whole(info[key], is_mask)
+            self._whole.add(idx)
+        return super().prepare_data(idx)
+
     def load_data_list(self) -> list[dict]:
         """Resolve the names, check the files and return one dict per image."""
         folders = dict(img=self.data_prefix['img_path'])
@@ -133,6 +149,9 @@ class BinaryMedicalDataset(BaseSegDataset):
                 indices[kind] = FolderIndex(folder, suffix)
             except OSError as error:
                 problems.append(str(error))
+                continue
+            for note in indices[kind].notes():
+                warnings.warn(note, UserWarning, stacklevel=2)
         names = self._names(indices.get('img'), indices.get('mask'), problems)
         if len(indices) < len(folders) or not names:
             self._fail(problems)
@@ -197,7 +216,7 @@ class BinaryMedicalDataset(BaseSegDataset):
         except FileNotFoundError:
             problems.append(f'no such list: {path}')
             return []
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             problems.append(f'list {path}: unreadable ({error})')
             return []
         if not names:
@@ -239,6 +258,5 @@ def _path(index: FolderIndex, kind: str, name: str, problems: list[str]) -> str 
     if found:
         problems.append(f'{kind} of {name!r} is ambiguous in {index.folder}: ' + ', '.join(found))
     else:
-        wanted = f'{name}{index.suffix}' + ('' if index.exact else '.*')
-        problems.append(f'{kind} missing: {osp.join(index.folder, wanted)}')
+        problems.append(f'{kind} missing: {index.wanted(name)}{index.hint(name)}')
     return None

@@ -10,17 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
-"""Image suffixes that are recognised, in any case."""
+from ..utils.files import leads_out
+from ..utils.image_files import SUFFIXES, FileDefect, Header, read_header, require_file
+from ..utils.text import count, first, first_ten
 
-_EXIF_ORIENTATION = 0x0112
-_DEEP_MODES = ('I', 'F')  # of Pillow, I;16 and its byte orders too: more than 8 bits a pixel
-_TAIL = 4096  # bytes in which the end marker of a whole JPEG or PNG file is looked for
+_STORE = 'of a format that is not read here; store it as PNG, JPEG, BMP or TIFF'
+_NOT_READ = ('.webp', '.gif', '.jp2', '.heic', '.avif', '.dcm', '.npy')
 
 
 def has_image_suffix(name: str) -> bool:
     """Whether ``name`` ends with one of :data:`SUFFIXES`."""
     return name.lower().endswith(SUFFIXES)
+
+
+def is_not_read(name: str) -> bool:
+    """Whether ``name`` has the ending of a picture in a format that is not read here."""
+    return name.lower().endswith(_NOT_READ)
 
 
 def read_names(path: str) -> list[str]:
@@ -32,10 +37,22 @@ def read_names(path: str) -> list[str]:
 
     Returns:
         list[str]: The names, with forward slashes as in the file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no UTF-8, or a name leads out of the folder: an absolute path, or ``..``.
     """
+    require_file(path)
     with open(path, encoding='utf-8-sig', newline='') as file:
         lines = re.split(r'\r\n|\r|\n', file.read())
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in lines if line.strip()]
+    outside = [name for name in names if leads_out(name)]
+    if outside:
+        raise ValueError(
+            f'{count(len(outside), "name")} that leads out of the folder: {first_ten(outside)}; '
+            'names are relative to it, without ..'
+        )
+    return names
 
 
 class FolderIndex:
@@ -61,12 +78,16 @@ class FolderIndex:
         self.exact = '.' in self.suffix
         self.files: set[str] = set()
         self.by_stem: dict[str, list[str]] = {}
-        for root, files in walk(folder):
+        self.links: list[str] = []  # that were not followed
+        self.not_read: list[str] = []  # pictures of other formats
+        for root, files in walk(folder, self.links):
             relative = osp.relpath(root, folder).replace(os.sep, '/')
             for file in files:
-                if file.startswith('.') or not (has_image_suffix(file) or self._ends(file)):
-                    continue
                 path = file if relative == '.' else f'{relative}/{file}'
+                if file.startswith('.') or not (has_image_suffix(file) or self._ends(file)):
+                    if is_not_read(file):
+                        self.not_read.append(path)
+                    continue
                 self.files.add(path)
                 self.by_stem.setdefault(osp.splitext(path)[0], []).append(path)
 
@@ -109,12 +130,35 @@ class FolderIndex:
             found = found or self.by_stem.get(stem + self.suffix, [])
         return found
 
+    def wanted(self, name: str) -> str:
+        """Return the path that ``name`` should have."""
+        return osp.join(self.folder, f'{name}{self.suffix}' + ('' if self.exact else '.*'))
 
-def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
+    def hint(self, name: str) -> str:
+        """Say what lies there for ``name`` in a format that is not read; else an empty string."""
+        stems = (name + self.suffix, osp.splitext(name)[0])
+        there = [file for file in self.not_read if osp.splitext(file)[0] in stems]
+        return f' ({first(there, 1)} {_STORE})' if there else ''
+
+    def notes(self) -> list[str]:
+        """Say what was left out: links that are not followed, pictures of other formats."""
+        found = []
+        if self.links:
+            found.append(
+                f'{count(len(self.links), "link")} not followed, back into the folder or to files '
+                f'that it holds already: {first_ten(self.links)}'
+            )
+        if self.not_read:
+            number = count(len(self.not_read), 'file')
+            found.append(f'{number} in {self.folder} {_STORE}: {first_ten(self.not_read)}')
+        return found
+
+
+def walk(folder: str, links: list[str] | None = None) -> Iterator[tuple[str, list[str]]]:
     """Give each folder from ``folder`` down once, with the names of its files, both sorted.
 
     A link to a folder is followed, unless it leads back into ``folder``, where the files have a
-    path without the link, or to where another link has led before.
+    path without the link, or to where another link has led before; ``links`` gets those.
     """
     top = osp.realpath(folder)
     seen = {top}
@@ -127,59 +171,10 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
             if real not in seen and not back:
                 seen.add(real)
                 kept.append(name)
+            elif links is not None:
+                links.append(path)
         folders[:] = kept
         yield root, sorted(files)
-
-
-def displayed_size(path: str, is_mask: bool = False) -> tuple[int, int]:
-    """Return the size that mmseg's loaders will give a file, reading little more than its header.
-
-    mmseg turns an image as its EXIF orientation says (``LoadImageFromFile``), but not a mask
-    (``LoadAnnotations``). A file without the end marker of its format is decoded in full, so that
-    truncated files are found at the price of a seek for sound ones.
-
-    Args:
-        path: An image file.
-        is_mask: Read as a mask. Default False.
-
-    Returns:
-        tuple[int, int]: Width and height in pixels.
-
-    Raises:
-        OSError: If the file cannot be read, is no image or is truncated.
-        ValueError: If it is a mask with an EXIF orientation: it would not be turned along with
-            its image. Or one with more than 8 bits a pixel: mmseg casts masks to uint8, by which
-            256 becomes 0.
-    """
-    with Image.open(path) as image:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        size, mode = image.size, image.mode
-        if _may_be_truncated(path, image.format):
-            image.load()
-    if is_mask and orientation not in (0, 1):
-        raise ValueError(
-            f'carries the EXIF orientation {orientation}, by which mmseg turns '
-            'images but not masks; store its pixels turned'
-        )
-    if is_mask and mode.split(';')[0] in _DEEP_MODES:
-        raise ValueError(
-            f"has more than 8 bits a pixel (Pillow's mode {mode}), of which mmseg keeps the lowest "
-            '8; store it with 8 bits'
-        )
-    return size[::-1] if not is_mask and orientation in (5, 6, 7, 8) else size
-
-
-def _may_be_truncated(path: str, kind: str | None) -> bool:
-    marker = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}.get(kind or '')
-    with open(path, 'rb') as file:
-        length = file.seek(0, os.SEEK_END)
-        if kind == 'BMP':
-            file.seek(2)
-            return int.from_bytes(file.read(4), 'little') != length
-        if marker is None:
-            return True
-        file.seek(max(0, length - _TAIL))
-        return marker not in file.read()
 
 
 def check_pairs(pairs: Iterable[tuple[str, str | None]], threads: int = 8) -> list[str]:
@@ -190,27 +185,29 @@ def check_pairs(pairs: Iterable[tuple[str, str | None]], threads: int = 8) -> li
         threads: Files read at the same time; pays on network drives. Default 8.
 
     Returns:
-        list[str]: One sentence per problem: a file that cannot be read, a mask whose size is not
-        its image's. In the order of ``pairs``.
+        list[str]: One sentence per problem: what :func:`.read_header` refuses, a mask whose size is
+        not its image's, or may not be turned as its image is. In the order of ``pairs``.
     """
     Image.init()  # loading Pillow's plug-ins is not thread-safe
 
     def check(pair: tuple[str, str | None]) -> list[str]:
-        sizes, problems = [], []
+        headers: list[Header] = []
+        problems = []
         for path, is_mask in zip(pair, (False, True), strict=True):
             if path is None:
                 continue
             try:
-                sizes.append(displayed_size(path, is_mask))
-            except Exception as error:  # Pillow raises many kinds, SyntaxError among them
-                what = str(error) if isinstance(error, ValueError) else f'unreadable ({error})'
-                problems.append(f'{"mask" if is_mask else "image"} {path}: {what}')
-        if len(sizes) == 2 and sizes[0] != sizes[1]:
-            problems.append(
-                'size of mask {1} is {3[0]} x {3[1]}, of its image {0} {2[0]} x {2[1]}'.format(
-                    *pair, *sizes
-                )
-            )
+                headers.append(read_header(path, is_mask))
+            except FileDefect as defect:
+                problems.append(f'{"mask" if is_mask else "image"} {defect}')
+        if len(headers) < 2:
+            return problems
+        (image, mask), sizes = pair, [header.size for header in headers]
+        if sizes[0] != sizes[1]:
+            text = 'size of mask {1} is {3[0]} x {3[1]}, of its image {0} {2[0]} x {2[1]}'
+            problems.append(text.format(image, mask, *sizes))
+        elif headers[0].turned():
+            problems.append(f'image {image}: {headers[0].turned()}')
         return problems
 
     with ThreadPoolExecutor(threads) as pool:

@@ -7,7 +7,16 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from ..utils.mask_values import IGNORE, channel_max, colours, mask_scale, to_grey
+from ..utils.image_files import FileDefect
+from ..utils.mask_values import (
+    IGNORE,
+    channel_max,
+    colours,
+    mask_scale,
+    misfit,
+    one_channel,
+    to_grey,
+)
 
 MODES = ('auto', 'threshold', 'nonzero')
 
@@ -38,6 +47,19 @@ def require_size(mask: np.ndarray, results: dict, remedy: str = 'they must agree
             f'{sample_name(results)}: the mask is {mask.shape[1]} x {mask.shape[0]}, its image is '
             f'{width} x {height}; {remedy}'
         )
+
+
+def require_fit(
+    mask: np.ndarray,
+    name: str,
+    mode: str = 'auto',
+    threshold: int = 127,
+    ignore_index: int | None = None,
+) -> None:
+    """Raise a FileDefect where the values of a mask do not fit the mode; see :func:`.misfit`."""
+    reason = misfit(mask, mode, threshold, ignore_index)
+    if reason:
+        raise FileDefect('mask-values', reason, name)
 
 
 def binarize(
@@ -127,9 +149,13 @@ class LoadBinaryMask(LoadMask):
 
     Raises:
         ValueError: At construction for an unknown mode, or a number outside 0..254 (threshold) or
-            0..255 (ignored); at run time for a mask of another size than its image, and in the
-            mode ``'auto'`` for one that is neither 0/1 nor 0/255: labels, or nothing but noise
-            above 1, which cannot be told from labels.
+            0..255 (ignored); at run time for a mask of another size than its image.
+        FileDefect: At run time, a ValueError, for values that do not fit the mode
+            (:func:`.misfit`). In the mode ``'auto'``: neither 0/1 nor 0/255, such as labels, or
+            nothing but noise above 1, which cannot be told from labels. In the mode
+            ``'threshold'``: labels, or bright colours that would be background. In the mode
+            ``'nonzero'``: JPEG noise, or several values and no background. In all: a mask that
+            varies in its alpha channel only.
     """
 
     def __init__(
@@ -158,7 +184,9 @@ class LoadBinaryMask(LoadMask):
         self.imdecode_backend = imdecode_backend
 
     def convert(self, mask: np.ndarray, name: str) -> np.ndarray:
-        """Cut a decoded mask, see :func:`binarize`."""
+        """Cut a decoded mask, see :func:`binarize`, unless its values do not fit the mode."""
+        mask = one_channel(mask)
+        require_fit(mask, name, self.mode, self.threshold, self.ignore_index)
         return binarize(mask, self.mode, self.threshold, self.ignore_index, name)
 
     def __repr__(self) -> str:

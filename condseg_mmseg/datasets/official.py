@@ -18,7 +18,7 @@ from mmseg.datasets.transforms import PackSegInputs, RandomRotate
 from mmseg.registry import TRANSFORMS
 
 from ..utils.mask_values import IGNORE, channel_max, mask_scale, to_grey
-from .load_binary_mask import LoadMask, sample_name
+from .load_binary_mask import LoadMask, require_fit, sample_name
 from .mask_resize import resize_soft
 
 
@@ -44,6 +44,7 @@ class LoadSoftMask(LoadMask):
 
     def convert(self, mask: np.ndarray, name: str) -> np.ndarray:
         """Scale a decoded mask to [0, 1]."""
+        require_fit(mask, name)
         scale = mask_scale(mask, name)
         return (channel_max(mask) if scale == 1 else to_grey(mask)).astype(np.float32) / scale
 

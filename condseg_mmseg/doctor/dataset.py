@@ -29,6 +29,7 @@ _LIMITS = dict(
     workers=(1, 256), sheet_num=(1, 10_000), near_distance=(0, 64), near_correlation=(0.1, 2),
     tiny=(0, 1),
 )  # fmt: skip
+_FOLDER_OPTIONS = ('img_dir', 'mask_dir', 'img_suffix', 'seg_map_suffix', 'mask_mode')
 _CHOICES = dict(mask_mode=('auto', 'threshold', 'nonzero'), fail_on=('error', 'warning', 'never'))
 
 
@@ -42,7 +43,7 @@ class _Source:
 
 
 def check_dataset(
-    data: Sequence[str | Path],
+    data: str | Path | Sequence[str | Path],
     *,
     lists: Mapping[str, str | Path] | None = None,
     img_dir: str | None = None,
@@ -65,8 +66,8 @@ def check_dataset(
     """Read every file of one or several data sets and collect what is wrong; change none.
 
     Args:
-        data: Folders, or configs (by path or name), of which every data set of the dataloaders is
-            read. Several are compared with each other.
+        data: A folder, a config (by path or name), of which every data set of the dataloaders is
+            read, or several of them, which are compared with each other.
         lists: Further lists of names of the only folder, by split: train, val or test.
         img_dir: Images, relative to the folder. Default: ``images``, else the folder itself.
         mask_dir: Masks. Default: ``masks``, else the folder of the images.
@@ -93,6 +94,7 @@ def check_dataset(
     Raises:
         UserError: An argument or a config is wrong, or the output would go where the data is.
     """
+    data = [data] if isinstance(data, (str, Path)) else data
     workers = default_workers() if workers is None else workers
     options = {key: value for key, value in locals().items() if key not in ('progress', 'force')}
     options['lists'] = further = {name: Path(file) for name, file in (lists or {}).items()}
@@ -163,6 +165,10 @@ def _check_options(options: Mapping[str, Any]) -> None:
     folders = [Path(item) for item in data if Path(item).is_dir()]
     if options['cfg_options'] and len(folders) == len(data):
         raise UserError('--cfg-options goes with a config, and DATA is none')
+    given = [name for name in _FOLDER_OPTIONS if options[name] not in (None, 'auto')]
+    if given and not folders:
+        option = '--' + given[0].replace('_', '-')
+        raise UserError(f'{option} goes with a folder, and DATA is none: a config says it itself')
     if lists and (len(data) != 1 or not folders):
         raise UserError('--list goes with exactly one DATA, which must be a folder')
     for name, file in lists.items():
@@ -247,6 +253,8 @@ def _describe(
         indices = [next(place) for _ in source.splits]
         every = [scans[i] for i in sorted({i for found in indices for i in found})]
         split_stats.summarise(source.name, every, findings)
+        for split, found in zip(source.splits, indices, strict=True):
+            split_stats.judge_masks(split, [scans[i] for i in found], findings)
         edges = split_stats.tercile_edges(every)
         yield dict(
             name=source.name,

@@ -8,10 +8,16 @@ import cv2
 import numpy as np
 
 from condseg_mmseg.datasets.load_binary_mask import binarize
-from condseg_mmseg.utils.mask_values import IGNORE, channel_max, suspicion, to_grey
-
-BORDER_SHARE = 0.9  # of the outermost pixels, from which a large foreground looks inverted
-FULL_SHARE = 0.999
+from condseg_mmseg.utils.mask_values import (
+    IGNORE,
+    channel_max,
+    mask_kind,
+    misfit,
+    one_channel,
+    only_in_alpha,
+    suspicion,
+    to_grey,
+)
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,10 @@ def foreground(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
     """
     if rule.mode == 'labels':
         return _labels(mask, rule)
-    mask, options = one_channel(mask), (rule.threshold, rule.ignore_index)
-    try:
-        classes = binarize(mask, rule.mode, *options)
-    except ValueError as error:  # of the mode 'auto'
-        reason = str(error).removeprefix('<array>: ')
-        return binarize(mask, 'threshold', *options), reason
-    if rule.mode == 'auto':
-        return classes, ''
-    values, cut = channel_max(mask), None
-    if rule.mode == 'threshold':
-        values, cut = to_grey(mask), rule.threshold
-    return classes, suspicion(np.where(classes == IGNORE, np.uint8(0), values), cut)
+    options = (rule.threshold, rule.ignore_index)
+    reason = misfit(mask, rule.mode, *options)
+    mode = 'threshold' if reason and rule.mode == 'auto' else rule.mode
+    return binarize(one_channel(mask), mode, *options), reason
 
 
 def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
@@ -73,7 +71,9 @@ def _labels(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
     values = np.unique(grey)
     allowed = (rule.num_classes or 255) + rule.reduce_zero_label
     wrong = values[(values >= allowed) & (values != IGNORE)]
-    if mask.ndim == 3 and mask.shape[2] > 1:
+    if only_in_alpha(mask):
+        reason = misfit(mask)
+    elif mask.ndim == 3 and mask.shape[2] > 1:
         reason = f'it has {mask.shape[2]} channels and the pipeline no LoadBinaryMask'
     elif len(wrong):
         reason = (
@@ -120,12 +120,7 @@ class MaskContent:
     @property
     def kind(self) -> str | None:
         """``'mask-empty'``, ``'mask-full'``, ``'mask-inverted'`` or None for a usual mask."""
-        if self.share == 0:
-            return 'mask-empty'
-        if self.share > FULL_SHARE:
-            return 'mask-full'
-        inverted = self.share > 0.5 and self.border > BORDER_SHARE
-        return 'mask-inverted' if inverted else None
+        return mask_kind(self.share, self.border)
 
 
 def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
@@ -145,12 +140,3 @@ def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
         specks=tuple(map(tuple, small[:5, columns].tolist())),
         objects=len(area) - len(small) or len(area),
     )
-
-
-def one_channel(mask: np.ndarray) -> np.ndarray:
-    """Drop the channels of a grey mask saved in colour, which are all the same; saves time."""
-    if mask.ndim == 3 and mask.shape[2] == 3:
-        first = np.ascontiguousarray(mask[..., 0])
-        if all(np.array_equal(first, mask[..., k]) for k in (1, 2)):
-            return first
-    return mask

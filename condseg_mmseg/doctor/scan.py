@@ -14,17 +14,29 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
-from condseg_mmseg.datasets.files import displayed_size
+from condseg_mmseg.utils.image_files import (
+    FileDefect,
+    Header,
+    read_header,
+    require_file,
+    require_whole,
+)
+from condseg_mmseg.utils.mask_values import one_channel
 
-from .masks import MaskContent, MaskRule, content, encoding, foreground, one_channel
+from .masks import MaskContent, MaskRule, content, encoding, foreground
 
 THUMB = 32
 """Side of the small greys that near duplicates are found with, in pixels."""
 
 _BLANK = 2.0  # standard deviation in grey levels below which an image is of one colour
 _SAMPLE = 32  # masks looked at to find out how they are encoded
+
+_SUFFIXES = {
+    'JPEG': ('.jpg', '.jpeg'), 'MPO': ('.jpg', '.jpeg'), 'PNG': ('.png',), 'BMP': ('.bmp',),
+    'DIB': ('.bmp',), 'TIFF': ('.tif', '.tiff'),
+}  # fmt: skip
 
 Pair = tuple[str | None, str | None]
 
@@ -38,6 +50,7 @@ class Scan:
     problems: list[tuple[str, str, list[str]]] = field(default_factory=list)  # kind, detail, files
     size: tuple[int, int] | None = None  # width and height of the image as it is loaded
     mode: str | None = None  # Pillow's, of the image file
+    turned: str = ''  # why the mask may not be turned as the image is
     digest: str | None = None  # of the decoded pixels: equal pictures have the same
     thumb: np.ndarray | None = None  # small grey, (32, 32), uint8
     colour: tuple[float, ...] | None = None  # mean of red, green and blue, 0..255
@@ -74,6 +87,7 @@ class Scan:
 
 def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
     """Decode a mask as mmseg's ``LoadAnnotations`` does, uint8, (H, W) or (H, W, C)."""
+    require_file(path)
     mask = mmcv.imfrombytes(Path(path).read_bytes(), flag='unchanged', backend=backend)
     if mask is None:
         raise ValueError(f'{backend} cannot decode it')
@@ -82,16 +96,11 @@ def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
 
 def decode_image(path: str) -> np.ndarray:
     """Decode an image as mmseg's ``LoadImageFromFile`` does, BGR uint8, turned as EXIF says."""
+    require_file(path)
     image = mmcv.imfrombytes(Path(path).read_bytes(), flag='color', backend='cv2')
     if image is None:
         raise ValueError('OpenCV cannot decode it')
     return image
-
-
-def _header(path: str) -> tuple[str, int]:
-    """Return Pillow's mode and the EXIF orientation (1 is upright)."""
-    with Image.open(path) as image:
-        return image.mode, image.getexif().get(ExifTags.Base.Orientation, 1) or 1
 
 
 def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
@@ -103,11 +112,15 @@ def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
             continue
         try:
             sizes.append(read(scan, path, rule, tiny))
+        except FileDefect as defect:
+            scan.problems.append((defect.kind, defect.what, [path]))
         except Exception as error:  # decoders raise many kinds; none may hide other files
             scan.problems.append(('unreadable', _sentence(error), [path]))
     if len(sizes) == 2 and sizes[0] != sizes[1]:
         detail = 'the mask is {1[0]} x {1[1]}, its image {0[0]} x {0[1]}'.format(*sizes)
         scan.problems.append(('size-mismatch', detail, [path for path in pair if path]))
+    elif scan.turned and len(sizes) == 2:
+        scan.problems.append(('image-turned', scan.turned, [path for path in pair if path]))
     return scan
 
 
@@ -115,9 +128,18 @@ def _sentence(error: Exception) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
 
 
+def _header(scan: Scan, path: str, is_mask: bool = False) -> Header:
+    header = read_header(path, is_mask)
+    suffixes = _SUFFIXES.get(header.kind, ())
+    if not path.lower().endswith(suffixes):
+        scan.problems.append(('other-suffix', f'a {header.kind} file, read as that', [path]))
+    return header
+
+
 def _read_image(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int, int]:
-    scan.mode, orientation = _header(path)
-    displayed_size(path)  # raises for a truncated JPEG, which OpenCV 4 fills with grey
+    header = _header(scan, path)
+    scan.mode, scan.turned = header.mode, header.turned()
+    require_whole(path)
     image = decode_image(path)
     height, width = image.shape[:2]
     scan.size = (width, height)
@@ -128,11 +150,11 @@ def _read_image(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int
     scan.thumb = cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
     scan.colour = tuple(round(value, 1) for value in cv2.mean(image)[2::-1])
     scan.spread = round(float(cv2.meanStdDev(grey)[1][0, 0]), 2)
-    if orientation != 1:
-        detail = f'EXIF orientation {orientation}; look whether its mask agrees'
+    if header.orientation != 1:
+        detail = f'EXIF orientation {header.orientation}; look whether its mask agrees'
         scan.problems.append(('image-exif', detail, [path]))
-    if scan.mode.startswith(('I', 'F')):
-        detail = f'mode {scan.mode}: the loader keeps the upper 8 bits'
+    if header.bits > 8:
+        detail = f'{header.bits} bits (mode {scan.mode}): the loader keeps the upper 8'
         scan.problems.append(('image-depth', detail, [path]))
     if scan.spread < _BLANK:
         detail = f'standard deviation {scan.spread:.1f} of 255 grey levels'
@@ -141,17 +163,11 @@ def _read_image(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int
 
 
 def _read_mask(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int, int]:
-    scan.mask_mode, orientation = _header(path)
-    kind = ''
-    try:
-        displayed_size(path, is_mask=True)
-    except ValueError as error:  # it can be read, but not as it is meant
-        kind = 'mask-depth' if orientation in (0, 1) else 'mask-exif'
-        scan.problems.append((kind, _sentence(error), [path]))
+    header = _header(scan, path, is_mask=True)
+    scan.mask_mode = header.mode
+    require_whole(path, is_mask=True)
     mask = decode_mask(path, rule.backend)
     size = (mask.shape[1], mask.shape[0])
-    if kind == 'mask-depth':
-        return size  # its low bytes mean nothing
     scan.encoding = encoding(one_channel(mask))
     classes, reason = foreground(mask, rule)
     scan.content = measured = content(classes, tiny)

@@ -65,10 +65,13 @@ class Resolver:
 
     def _index(self, folder: str, suffix: str | None) -> FolderIndex | None:
         try:
-            return FolderIndex(folder, suffix)
+            index = FolderIndex(folder, suffix)
         except OSError as error:
             self.findings.add('list', str(error), [folder])
             return None
+        for note in index.notes():
+            self.findings.add('skipped', note, [folder])
+        return index
 
     def all_names(self) -> list[str]:
         """Return the names of all images; masks in the same folder are left out."""
@@ -108,9 +111,8 @@ class Resolver:
         files = [osp.join(index.folder, path) for path in index.find(name)]
         self.named.update(map(osp.abspath, files))
         if not files:
-            wanted = f'{name}{index.suffix}' + ('' if index.exact else '.*')
-            path = osp.join(index.folder, wanted)
-            self.findings.add(f'missing-{kind}', f'no {kind} for {name!r}', [path], [split])
+            detail = f'no {kind} for {name!r}{index.hint(name)}'
+            self.findings.add(f'missing-{kind}', detail, [index.wanted(name)], [split])
         elif len(files) > 1:
             detail = f'{kind} of {name!r}: {len(files)} files'
             self.findings.add('ambiguous', detail, files, [split])
@@ -136,7 +138,7 @@ def read_list(path: Path, findings: Findings, split: str) -> list[str]:
     """Read a list of names; what is wrong with it becomes a finding."""
     try:
         names = read_names(str(path))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         findings.add('list', f'unreadable: {error}', [str(path)], [split])
         return []
     if not names:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from condseg_mmseg.utils.findings import Findings
+from condseg_mmseg.utils.mask_values import set_problem
 
 from .scan import Scan
 from .sources import Split
@@ -75,6 +76,14 @@ def split_statistics(
         colour=[round(float(v), 1) for v in np.mean(colours, 0)] if colours else None,
         brightness=_quantiles([float(np.mean(colour)) for colour in colours], 1),
     )
+
+
+def judge_masks(split: Split, scans: Sequence[Scan], findings: Findings) -> None:
+    """Report what only the masks of a split together show."""
+    seen = [scan for scan in scans if scan.mask and scan.content]
+    problem = set_problem(scan.content.kind for scan in seen if scan.content)
+    if problem:
+        findings.add('mask-set', problem, [str(scan.mask) for scan in seen], [split.full_name])
 
 
 def summarise(data_set: str, scans: Sequence[Scan], findings: Findings) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from ..datasets.files import FolderIndex, displayed_size, has_image_suffix
+from ..datasets.files import FolderIndex, has_image_suffix
 from ..utils.errors import UserError
+from ..utils.image_files import FileDefect, read_header
 from ..utils.text import first_ten
 
 MODES = ('auto', 'probability', 'label')
@@ -122,11 +123,10 @@ def check_files(
         sizes: list[tuple[int, int]] = []  # height, width
         for path in (prediction, truth):
             try:
-                width, height = displayed_size(path, is_mask=True)
+                width, height = read_header(path, is_mask=True).size
                 sizes.append((height, width))
-            except Exception as error:  # Pillow raises many kinds, SyntaxError among them
-                reason = str(error) if isinstance(error, ValueError) else f'unreadable ({error})'
-                problems.append(f'{path}: {reason}')
+            except FileDefect as defect:
+                problems.append(str(defect))
         if len(sizes) < 2:
             continue
         if osp.samefile(prediction, truth):

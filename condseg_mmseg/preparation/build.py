@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from condseg_mmseg.datasets.files import is_not_read
 from condseg_mmseg.utils.arguments import check_folder, refuse_inputs
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.findings import Findings
-from condseg_mmseg.utils.text import count, first_ten
+from condseg_mmseg.utils.mask_values import mask_kind, set_problem
+from condseg_mmseg.utils.text import count, file_size, first_ten
 
 from . import convert
 from .convert import Job, Seen
@@ -76,7 +78,7 @@ class Prepared:
 
 def prepare(
     name: str,
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     force: bool = False,
@@ -93,7 +95,7 @@ def prepare(
 
     Args:
         name: Key of :data:`RECIPES`.
-        sources: Archives (zip, tar) or folders; they are only read.
+        sources: An archive (zip, tar) or a folder, or several; they are only read.
         out: Folder to make or to complete.
         force: Replace files that have other content. Default False.
         allow_incomplete: Leave out images without mask, masks without image, and names of known
@@ -112,6 +114,7 @@ def prepare(
         raise UserError(f'{name} is no data set known here: choose from {", ".join(RECIPES)}')
     if workers < 1:
         raise UserError(f'--workers must be at least 1, got {workers}')
+    sources = [sources] if isinstance(sources, (str, Path)) else sources
     out, paths = Path(out), [Path(path) for path in sources]
     if force:  # otherwise no file is replaced
         given = [options.get(option) for option in (*SPLITS, 'groups', 'names', 'sequences')]
@@ -142,6 +145,14 @@ def _plan(
     name: str, sources: Sequence[Source], findings: Findings, options: Mapping[str, Any]
 ) -> Plan:
     entries = [entry for source in sources for entry in source.entries()]
+    links = [link for source in sources for link in source.links]
+    if links:
+        findings.add('note', f'{count(len(links), "link")} not followed, back into a folder or to '
+            f'files that it holds already: {first_ten(links)}')  # fmt: skip
+    others = [entry for entry in entries if is_not_read(entry.name)]
+    if others:
+        what = f'{count(len(others), "file")} of a format that is not read here: {some(others)}'
+        findings.add('note', f'{what}; store them as PNG, JPEG, BMP or TIFF')
     archives = [entry for entry in entries if is_archive(entry.name)]
     if archives and not images_of(entries):
         raise UserError(f'SRC holds archives and no image: give them as SRC: {first_ten(archives)}')
@@ -196,6 +207,8 @@ def _judge_originals(plan: Plan, seen: Mapping[str, Seen], findings: Findings) -
             text = 'size of mask {} is {} x {}, of its image {} {} x {}'
             entries = mask.job.entry, *mask.size, image.job.entry, *image.size
             findings.add('problem', text.format(*entries))
+        elif image.turned and not (image.problem or mask.problem):
+            findings.add('problem', f'image {image.job.entry}: {image.turned}')
     masks = [result for result in seen.values() if result.job.is_mask]
     doubts = [mask for mask in masks if mask.doubt]
     if doubts and plan.strict_masks:
@@ -207,6 +220,10 @@ def _judge_originals(plan: Plan, seen: Mapping[str, Seen], findings: Findings) -
     elif doubts:
         text = f'{count(len(doubts), "mask")} with odd values, such as {doubts[0].job.entry}: '
         findings.add('note', text + doubts[0].doubt.split(';')[0])
+    sound = [mask for mask in masks if not (mask.problem or mask.doubt)]
+    problem = set_problem(mask_kind(mask.foreground, mask.border) for mask in sound)
+    if problem:
+        findings.add('problem' if plan.judge_set else 'note', problem)
     for text, share in (('no', 0.0), ('nothing but', 1.0)):
         odd = [mask.job.name for mask in masks if not mask.problem and mask.foreground == share]
         if odd:
@@ -255,7 +272,10 @@ def _judge_space(out: Path, todo: Sequence[Job]) -> None:
     # Masks shrink as PNG of 0 and 1; the originals are an upper bound.
     needed, free = sum(job.entry.size for job in todo), shutil.disk_usage(there).free
     if needed + _SPARE > free:
-        raise UserError(f'{out} needs up to {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free')
+        raise UserError(
+            f'{out} needs up to {file_size(needed)}, and {file_size(_SPARE)} have to stay free; '
+            f'{file_size(free)} are free'
+        )
 
 
 def _write(

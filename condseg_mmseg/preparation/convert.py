@@ -24,9 +24,9 @@ import mmcv
 import numpy as np
 from PIL import Image
 
-from condseg_mmseg.datasets.files import displayed_size
 from condseg_mmseg.utils.files import replaced_at_once
-from condseg_mmseg.utils.mask_values import channel_max, suspicion, to_grey
+from condseg_mmseg.utils.image_files import FileDefect, read_header, require_file, require_whole
+from condseg_mmseg.utils.mask_values import channel_max, misfit, one_channel, to_grey
 
 from .plan import Plan
 from .sources import Entry
@@ -50,9 +50,11 @@ class Seen:
 
     job: Job
     size: tuple[int, int] = (0, 0)  # width and height as the loaders see it; 0 if unreadable
+    turned: str = ''  # why the mask of this image may not be turned as it is
     problem: str = ''  # what makes the file unusable
     doubt: str = ''  # why its values may mean something else
     foreground: float = 0.0  # share of foreground in a mask
+    border: float = 0.0  # the same of its outermost pixels
     state: str = 'new'  # of the target: 'new' (absent), 'right' or 'other' (differs)
 
 
@@ -66,32 +68,37 @@ def jobs_of(plan: Plan) -> list[Job]:
     return sorted(jobs, key=lambda job: (str(job.entry.source.path), job.entry.order))
 
 
-def binarize(path: Path, threshold: int | None) -> tuple[np.ndarray, np.ndarray]:
+def binarize(path: Path, threshold: int | None) -> tuple[np.ndarray, str]:
     """Read a mask as mmseg's ``LoadAnnotations`` does, and make it 0/1.
 
     Masks of one bit a pixel are taken as 0 and 255. Foreground is a luminance above ``threshold``,
     or any channel above 0 if it is None.
 
     Returns:
-        The mask, (H, W), uint8, and the grey values it was made from.
+        The mask, (H, W), uint8, and why its values may mean something else.
     """
     mask = mmcv.imfrombytes(path.read_bytes(), flag='unchanged', backend='pillow')
-    mask = mask.astype(np.uint8) * (255 if mask.dtype == bool else 1)
+    mask = one_channel(mask.astype(np.uint8) * (255 if mask.dtype == bool else 1))
+    mode, cut = ('nonzero', 0) if threshold is None else ('threshold', threshold)
     grey = channel_max(mask) if threshold is None else to_grey(mask)
-    return (grey > (threshold or 0)).astype(np.uint8), grey
+    return (grey > cut).astype(np.uint8), misfit(mask, mode, cut)
 
 
 def inspect(job: Job, path: Path, out: Path, threshold: int | None) -> Seen:
     """Look at one file, and at what OUT holds in its place; see :class:`Seen`."""
     target, binary = out / job.target, np.empty(0)
-    state, doubt, foreground = 'new', '', 0.0
+    state, doubt, shares = 'new', '', (0.0, 0.0)
     try:
-        size = displayed_size(str(path), job.is_mask)
+        header = read_header(str(path), job.is_mask)
+        require_whole(str(path), job.is_mask)
         if job.is_mask:
-            binary, grey = binarize(path, threshold)
-            doubt, foreground = suspicion(grey, threshold), float(binary.mean())
-    except Exception as error:  # Pillow raises many kinds, SyntaxError among them
-        what = str(error) if isinstance(error, ValueError) else f'unreadable ({error})'
+            binary, doubt = binarize(path, threshold)
+            rim = np.concatenate([binary[0], binary[-1], binary[:, 0], binary[:, -1]])
+            shares = float(binary.mean()), float(rim.mean())
+        elif mmcv.imfrombytes(path.read_bytes(), backend='cv2') is None:
+            return Seen(job, problem='unreadable (OpenCV cannot decode it)')
+    except Exception as error:  # decoders raise many kinds; none may hide other files
+        what = error.what if isinstance(error, FileDefect) else f'unreadable ({error})'
         return Seen(job, problem=what.replace(str(path), job.entry.name))
     if os.path.lexists(target):
         try:
@@ -99,10 +106,12 @@ def inspect(job: Job, path: Path, out: Path, threshold: int | None) -> Seen:
         except Exception:  # not an image, or a folder
             same = False
         state = 'right' if same and not target.is_symlink() else 'other'
-    return Seen(job, size, '', doubt, foreground, state)
+    turned = '' if job.is_mask else header.turned()
+    return Seen(job, header.size, turned, '', doubt, *shares, state)
 
 
 def _holds(path: Path, mask: np.ndarray) -> bool:
+    require_file(path)
     with Image.open(path) as image:
         return (
             image.format == 'PNG' and image.mode == 'L' and np.array_equal(np.asarray(image), mask)

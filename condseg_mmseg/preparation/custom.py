@@ -214,4 +214,5 @@ def plan_custom(
         {pair.name: dict(group=group_of[pair.name]) for pair in pairs} if group_of else {},
         parameters=parameters,
         strict_masks=not force_mode,
+        judge_set=not force_mode,
     )

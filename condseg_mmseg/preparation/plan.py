@@ -41,6 +41,7 @@ class Plan:
     expected: dict[str, int] | None = None  # images of the whole data set by list file, if known
     parameters: dict[str, Any] = field(default_factory=dict)  # what else chose the files
     strict_masks: bool = False  # a mask whose values do not fit is an error, not a warning
+    judge_set: bool = True  # so are masks that are all empty, all full, or mostly inverted
 
 
 def natural(name: object) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
@@ -12,7 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from condseg_mmseg.datasets.files import walk
-from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.utils.errors import UserError, user_errors
+from condseg_mmseg.utils.files import leads_out
+from condseg_mmseg.utils.image_files import require_file
 from condseg_mmseg.utils.text import first_ten
 
 _JUNK = ('__MACOSX', 'Thumbs.db', 'desktop.ini')  # what file managers add to archives
@@ -58,7 +61,8 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = path.resolve().name
+        self.name = os.path.basename(os.path.realpath(path))
+        self.links: list[str] = []  # of a folder, that were not followed
         self.stem = _ARCHIVE.sub('', self.name)
         self.kind = 'folder'
         self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
@@ -66,6 +70,8 @@ class Source:
             return
         if not path.exists():
             raise UserError(f'{path}: no such file or folder')
+        with user_errors(OSError):
+            require_file(path)
         if path.suffix.lower() in ('.rar', '.7z'):
             raise UserError(
                 f'{path}: unpack it first and give the folder; only zip and tar are read here'
@@ -84,7 +90,7 @@ class Source:
     def entries(self) -> list[Entry]:
         """Return its files, without hidden ones and what file managers add."""
         found = list(self._folder() if self._archive is None else self._members())
-        unsafe = [path for path, _, _ in found if _leads_out(path)]
+        unsafe = [path for path, _, _ in found if leads_out(path)]
         if unsafe and self._archive is not None:
             raise UserError(
                 f'{self.path}: paths that lead out of it, so it is not read: {first_ten(unsafe)}'
@@ -96,7 +102,7 @@ class Source:
         ]
 
     def _folder(self) -> Iterator[tuple[str, int, _Member]]:
-        for root, files in walk(str(self.path)):
+        for root, files in walk(str(self.path), self.links):
             for file in files:
                 path = Path(root, file)
                 if path.is_file():
@@ -160,17 +166,17 @@ def is_archive(name: str) -> bool:
     return bool(_ARCHIVE.search(name))
 
 
-def _leads_out(path: str) -> bool:
-    return path.startswith('/') or '..' in path.split('/') or bool(re.match('[A-Za-z]:', path))
-
-
 def refuse_overlap(sources: Sequence[Path], out: Path) -> None:
     """Raise UserError if ``out`` is a source, lies in one, or holds one that is a folder.
 
     Its ``images`` and ``masks`` may be links.
     """
-    for target in (path.resolve() for path in (out, out / 'images', out / 'masks')):
-        for source in (path.resolve() for path in sources):
+
+    def real(*paths: Path) -> list[Path]:  # Path.resolve fails where links run in a circle
+        return [Path(os.path.realpath(path)) for path in paths]
+
+    for target in real(out, out / 'images', out / 'masks'):
+        for source in real(*sources):
             inside = target == source or source in target.parents
             if inside or (source.is_dir() and target in source.parents):
                 raise UserError(

@@ -38,7 +38,7 @@ def given_names(option: str, file: Path) -> list[str]:
     """Read a list of the user, who names it by an option such as ``'--names'``."""
     try:
         return read_names(str(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f'{option} {file}: unreadable ({error})') from error
 
 

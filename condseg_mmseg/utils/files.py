@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,11 @@ def write_json(path: str | Path, data: Any) -> None:
     """
     text = json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text.encode(errors='backslashreplace').decode() + '\n')
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path, as it is written, is absolute or climbs by ``..``; with forward slashes."""
+    return path.startswith('/') or '..' in path.split('/') or bool(re.match('[A-Za-z]:', path))
 
 
 def sha256(path: str | Path) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
 IGNORE = 255
 """Label that mmseg leaves out of losses and scores."""
+
+_BORDER = 0.9  # share of the outermost pixels from which a large foreground looks inverted
+_FULL = 0.999  # share of foreground in the picture from which a mask is full
+_FEW = 0.001  # share of pixels that may be anything
 
 
 def to_grey(mask: np.ndarray) -> np.ndarray:
@@ -74,6 +81,85 @@ def channel_max(mask: np.ndarray) -> np.ndarray:
     return to_grey(mask)
 
 
+def one_channel(mask: np.ndarray) -> np.ndarray:
+    """Drop the channels of a grey mask saved in colour, which are all the same; saves time.
+
+    Args:
+        mask: As in :func:`to_grey`; one with alpha is returned as it is.
+    """
+    if mask.ndim == 3 and mask.shape[2] == 3:
+        first, *others = cv2.split(mask)
+        if all(np.array_equal(first, other) for other in others):
+            return first
+    return mask
+
+
+def misfit(
+    mask: np.ndarray, mode: str = 'auto', threshold: int = 127, ignore_index: int | None = None
+) -> str:
+    """Say why a decoded mask cannot be read in a mode, of whichever kind the reason is.
+
+    The data set, the data doctor and ``condseg prepare`` ask here, so that they refuse the same.
+
+    Args:
+        mask: As in :func:`to_grey`.
+        mode: ``'auto'``, ``'threshold'`` or ``'nonzero'``, as in ``LoadBinaryMask``.
+        threshold: Of the mode ``'threshold'``. Default 127.
+        ignore_index: Value that is ignored, in every channel of a pixel. Default None.
+
+    Returns:
+        str: One sentence with the remedy, or an empty string.
+    """
+    if only_in_alpha(mask):
+        return 'only its alpha channel varies, which is not read; store the mask in grey'
+    mask = one_channel(mask)
+    if ignore_index is not None:
+        ignored = (colours(mask) == ignore_index).all(2)
+        mask = np.where(ignored if mask.ndim == 2 else ignored[..., None], np.uint8(0), mask)
+    if mode == 'auto':
+        try:
+            mask_scale(mask)
+        except ValueError as error:
+            return str(error).removeprefix('<array>: ')
+        return ''
+    if mode == 'nonzero':
+        highest = channel_max(mask)
+        return suspicion(highest, None) or _without_background(mask, highest)
+    return suspicion(to_grey(mask), threshold) or bright_background(mask, threshold)
+
+
+def only_in_alpha(mask: np.ndarray) -> bool:
+    """Whether a mask of 2 or 4 channels is of one colour, and its alpha is not."""
+    if mask.ndim == 2 or mask.shape[2] not in (2, 4):
+        return False
+    varies = (mask != mask[:1, :1]).any((0, 1))
+    return bool(varies[-1] and not varies[:-1].any())
+
+
+def bright_background(mask: np.ndarray, threshold: int) -> str:
+    """Say whether bright colours would be background, as blue is: masks of two colours."""
+    if mask.ndim == 2 or mask.shape[2] < 3:
+        return ''
+    lost = (to_grey(mask) <= threshold) & (channel_max(mask) > max(threshold, 64))
+    share = lost.mean()
+    if share < _FEW:
+        return ''
+    return (
+        f'{100 * share:.1f} % of its pixels have a bright colour that would be background, as its '
+        'luminance is low; store the mask in grey'
+    )
+
+
+def _without_background(mask: np.ndarray, highest: np.ndarray) -> str:
+    """Say whether every pixel would be foreground, though there are several values."""
+    if not highest.size or not highest.all():
+        return ''
+    flat = colours(mask).reshape(-1, colours(mask).shape[2])
+    if not (flat != flat[0]).any(1).mean() >= _FEW:
+        return ''
+    return 'no pixel is 0, so that all its values would be foreground; make the background 0'
+
+
 def suspicion(values: np.ndarray, threshold: int | None) -> str:
     """Say why the values of a mask do not look as the chosen mode expects them.
 
@@ -124,6 +210,48 @@ def _unlike_0_255(hist: np.ndarray, threshold: int) -> str:
     return ''
 
 
+def mask_kind(share: float, border: float) -> str | None:
+    """Name what is odd about the foreground of a mask.
+
+    Args:
+        share: Of the foreground in the picture, 0..1.
+        border: The same of the outermost pixels.
+
+    Returns:
+        ``'mask-empty'``, ``'mask-full'``, ``'mask-inverted'`` or None for a usual mask.
+    """
+    if share == 0:
+        return 'mask-empty'
+    if share > _FULL:
+        return 'mask-full'
+    return 'mask-inverted' if share > 0.5 and border > _BORDER else None
+
+
+def set_problem(kinds: Iterable[str | None]) -> str:
+    """Say what is wrong with a set of masks of which no single one need be wrong.
+
+    Args:
+        kinds: Of each mask, as :func:`mask_kind` returns it.
+
+    Returns:
+        str: One sentence if there are at least two masks, and all are empty, all are full, none
+        has both foreground and background, or most look inverted; else an empty string.
+    """
+    found = Counter(kinds)
+    number, empty, full = found.total(), found['mask-empty'], found['mask-full']
+    if number < 2:
+        return ''
+    if empty + full == number:
+        what = 'empty' if empty == number else 'full' if full == number else 'empty or full'
+        return f'all {number} masks are {what}: they, or the way they are read, are wrong'
+    if 2 * found['mask-inverted'] > number:
+        return (
+            f'{found["mask-inverted"]} of {number} masks look inverted: their foreground is most '
+            'of the picture and of its rim; make the background 0'
+        )
+    return ''
+
+
 def mask_scale(mask: np.ndarray, name: str = '') -> int:
     """Tell a 0/1 mask from a 0/255 mask.
 
@@ -142,12 +270,12 @@ def mask_scale(mask: np.ndarray, name: str = '') -> int:
     if highest_value(mask) <= 1:
         return 1
     hist = _histogram(to_grey(mask))
-    reason = _unlike_0_255(hist, 127) or _labels_with_255(hist)
+    reason = _unlike_0_255(hist, 127) or _labels_with_255(hist) or bright_background(mask, 127)
     if reason:
         raise ValueError(
             f'{name or "<array>"}: neither a mask of 0 and 1 nor one of 0 and 255: '
-            f"{reason.split(';')[0]}. For labels use LoadBinaryMask(mode='nonzero'), for 0/255 "
-            "masks, empty ones with noise among them, LoadBinaryMask(mode='threshold')"
+            f"{reason.split(';')[0]}. For labels use LoadBinaryMask(mode='nonzero'); store an "
+            'empty mask with noise as zeros'
         )
     return 255
 

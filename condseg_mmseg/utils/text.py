@@ -29,3 +29,12 @@ def first_ten(items: Iterable[object], lines: bool = False) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as ``'1 image'`` or ``'2 images'``."""
     return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
+def file_size(size: float) -> str:
+    """Return a size in bytes for a message, such as ``'16.8 MB'``."""
+    for unit in ('B', 'kB', 'MB'):
+        if size < 1000:
+            return f'{size:.4g} {unit}'
+        size /= 1000
+    return f'{size:.1f} GB'

@@ -40,6 +40,14 @@ def test_the_default_is_ten_images_beside_the_checkpoint(files):
     assert cv2.imread(str(two)).shape[0] == 30 + 2 * 52
 
 
+def test_a_picture_that_opencv_does_not_write_is_an_error(files, tmp_path, monkeypatch):
+    config, checkpoint, data = files
+    monkeypatch.setattr(cv2, 'imwrite', lambda *_: False)
+    with pytest.raises(UserError, match=r'a\.png: OpenCV could not write the picture'):
+        contact_sheet(config, checkpoint, tmp_path / 'a.png', data_root=data, tile=48, num=1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_checkpoint_of_another_model_is_refused(files, tmp_path):
     message = r'model\.pth does not fit the config: .*\n.*Missing key'
     with pytest.raises(UserError, match=message):

@@ -1,6 +1,5 @@
 """LoadBinaryMask: a mask file becomes 0, 1 and 255 (ignored), by the mode that is chosen."""
 
-import warnings
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,9 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from condseg_mmseg.datasets import LoadBinaryMask
+from condseg_mmseg.datasets import LoadBinaryMask, LoadSoftMask
 from condseg_mmseg.datasets.load_binary_mask import binarize
+from condseg_mmseg.utils.image_files import FileDefect
 
 
 def binarise(mask: np.ndarray, **options) -> np.ndarray:
@@ -127,12 +127,12 @@ def test_a_file_is_decoded_as_by_mmseg(tmp_path: Path, mode: str) -> None:
 
 def test_options_reach_the_function(tmp_path: Path) -> None:
     def load(**options) -> list:
-        results = mask_file(tmp_path, np.uint8([[0, 9, 200, 255]]))
-        return LoadBinaryMask(**options)(results)['gt_seg_map'].tolist()
+        results = mask_file(tmp_path, np.uint8([[0, 40, 230, 255] + 46 * [0]]))
+        return LoadBinaryMask(**options)(results)['gt_seg_map'][0, :4].tolist()
 
-    assert load(mode='threshold') == [[0, 0, 1, 1]]
-    assert load(mode='threshold', threshold=200) == [[0, 0, 0, 1]]
-    assert load(mode='nonzero', ignore_index=255) == [[0, 1, 1, 255]]
+    assert load(mode='threshold') == [0, 0, 1, 1]
+    assert load(mode='threshold', threshold=230) == [0, 0, 0, 1]
+    assert load(mode='nonzero', ignore_index=255) == [0, 1, 1, 255]
 
 
 def test_what_a_config_cannot_mean_stops_with_the_file(tmp_path: Path) -> None:
@@ -144,11 +144,48 @@ def test_what_a_config_cannot_mean_stops_with_the_file(tmp_path: Path) -> None:
         assert '\n' not in str(caught.value)
 
 
-def test_a_mode_that_is_chosen_is_followed_in_silence(tmp_path: Path) -> None:
-    results = mask_file(tmp_path, blob() // 255)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        assert LoadBinaryMask(mode='threshold')(results)['gt_seg_map'].sum() == 0
+def colours_of(first: tuple, second: tuple) -> np.ndarray:
+    return np.where(blob()[..., None] > 0, np.uint8(first), np.uint8(second))
+
+
+_YELLOW, _BLUE, _BLACK, _GREEN = (255, 255, 0), (0, 0, 255), (0, 0, 0), (0, 255, 0)
+
+
+@pytest.mark.parametrize(
+    ('mode', 'mask', 'message'),
+    [
+        ('threshold', blob() // 255, r"highest value is 1, .* LoadBinaryMask\(mode='nonzero'\)"),
+        ('threshold', colours_of(_YELLOW, _BLUE), r'75\.6 % .* bright colour .* background'),
+        ('auto', colours_of(_YELLOW, _BLUE), r'75\.6 % of its pixels have a bright colour'),
+        ('auto', colours_of((255,) * 3, _BLUE), 'besides 0 and 255 are low ones such as 29'),
+        ('nonzero', colours_of(_YELLOW, _BLUE), 'no pixel is 0'),
+        ('nonzero', 1 + blob() // 255, 'no pixel is 0'),
+        ('auto', np.dstack([0 * blob(), blob()]), 'only its alpha channel varies'),
+        ('threshold', np.dstack([*[0 * blob()] * 3, blob()]), 'only its alpha channel varies'),
+        ('nonzero', np.dstack([*[0 * blob() + 255] * 3, blob()]), 'only its alpha channel varies'),
+    ],
+)
+def test_values_that_do_not_fit_the_mode_stop_with_the_file(
+    tmp_path: Path, mode: str, mask: np.ndarray, message: str
+) -> None:
+    results = mask_file(tmp_path, mask)
+    with pytest.raises(FileDefect, match=message) as error:
+        LoadBinaryMask(mode=mode)(results)
+    assert str(error.value).startswith(results['seg_map_path'])
+    assert error.value.kind == 'mask-values'
+
+
+@pytest.mark.parametrize('mode', ['auto', 'threshold', 'nonzero'])
+def test_one_mask_may_be_empty_full_or_of_one_colour_on_black(tmp_path: Path, mode: str) -> None:
+    for mask, share in (
+        (0 * blob(), 0),
+        (0 * blob() + 255, 1),
+        (np.dstack([blob(), blob() * 0 + 77]), (blob() > 0).mean()),
+        (colours_of(_GREEN, _BLACK)[:, :10], (blob()[:, :10] > 0).mean()),
+    ):
+        assert LoadBinaryMask(mode=mode)(mask_file(tmp_path, mask))['gt_seg_map'].mean() == share
+    with pytest.raises(FileDefect, match='only its alpha'):
+        LoadSoftMask()(mask_file(tmp_path, np.dstack([0 * blob(), blob()])))
 
 
 def test_wrong_size_names_file_and_both_sizes(tmp_path: Path) -> None:

@@ -44,10 +44,10 @@ def test_finds_one_of_each_defect_and_nothing_else(diagnosis):
         'near-leakage': [{'near1', 'near2'}], 'overlap': [{'both'}],
         'duplicate': [{'copy1', 'copy2'}], 'mask-empty': [{'empty'}], 'mask-full': [{'full'}],
         'mask-inverted': [{'inverted'}], 'tiny-object': [{'specks'}], 'image-blank': [{'blank'}],
-        'image-exif': [{'exif'}], 'image-depth': [{'deep'}],
+        'image-exif': [{'exif'}], 'image-turned': [{'exif'}], 'image-depth': [{'deep'}],
         'near-duplicate': [{'frame1', 'frame2'}], 'orphan-image': [{'orphan_image'}],
         'orphan-mask': [{'orphan_mask'}], 'mixed-modes': [{'deep'}],
-        'mask-noise': [{'noisy', 'mask_exif'}], 'skipped': [{'readme'}],
+        'mask-noise': [{'noisy'}], 'skipped': [{'readme'}],
     }  # fmt: skip
     assert record['exit_status'] == 3
     severities = Counter(finding['severity'] for finding in record['findings'])

@@ -122,7 +122,7 @@ def test_the_rest_is_refused_every_time(name: str, mask: np.ndarray, message: st
     said = str(caught.value)
     assert said.startswith('folder/x.png: neither a mask of 0 and 1 nor')
     assert "For labels use LoadBinaryMask(mode='nonzero')" in said
-    assert "LoadBinaryMask(mode='threshold')" in said
+    assert 'store an empty mask with noise as zeros' in said
     assert '\n' not in said
     assert said.count(message) == 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from condseg_mmseg.utils.text import count, first, first_ten
+from condseg_mmseg.utils.text import count, file_size, first, first_ten
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,8 @@ def test_another_number_than_ten():
 
 def test_nouns():
     assert [count(n, 'mask') for n in range(3)] == ['0 masks', '1 mask', '2 masks']
+
+
+def test_sizes():
+    sizes = (0, 999, 1000, 16_777_216, 123_456_789_012)
+    assert [file_size(size) for size in sizes] == ['0 B', '999 B', '1 kB', '16.78 MB', '123.5 GB']
