@@ -14,6 +14,7 @@ from mmseg.registry import DATASETS
 from ..utils.text import first_ten
 from .files import FolderIndex, check_pairs, read_names
 from .resize_with_mask import warn_of_nearest
+from .seeded_draws import SeededDraws
 
 
 class DatasetFilesError(ValueError, FileNotFoundError):
@@ -21,7 +22,7 @@ class DatasetFilesError(ValueError, FileNotFoundError):
 
 
 @DATASETS.register_module()
-class BinaryMedicalDataset(BaseSegDataset):
+class BinaryMedicalDataset(SeededDraws, BaseSegDataset):
     """Images and masks with one foreground, in the layouts in which medical sets come.
 
     ======================  ===================================================================
