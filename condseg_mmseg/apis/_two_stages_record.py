@@ -19,6 +19,7 @@ from ..utils.text import first_ten
 from ._stage_config import Stage, differences
 
 NAME = 'two_stages.json'
+_UNFINISHED = '.two_stages.*.json'
 _TOOL = 'condseg train'
 _TOOLS = (_TOOL, 'tools/train_two_stages.py')  # earlier versions wrote the second
 
@@ -101,7 +102,8 @@ def open_record(
     begin = dict(directory=str(Path.cwd()), hand_over=hand_over)
     record, anew = Record.read(folder), False
     if record is None:
-        if folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
+        begun = {LOCK, *(path.name for path in unfinished(folder))}
+        if folder.exists() and any(path.name not in begun for path in folder.iterdir()):
             raise UserError(
                 f'{folder} is not empty, and no run of both stages (no {NAME}): give another '
                 '--work-dir'
@@ -188,6 +190,15 @@ def choose_hand_over(record: Record) -> tuple[Path, list[str]]:
     entry['handed_over'] = dict(file=file, which=which, sha256=sha256(chosen))
     record.save()
     return chosen, messages
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """List the records that a crash left half written.
+
+    Args:
+        folder: Working directory of both trainings.
+    """
+    return list(folder.glob(_UNFINISHED))
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -125,6 +125,11 @@ class AtomicCheckpointHook(CheckpointHook):
         if runner._load_from is None:
             self._choose(runner)
         self.last_ckpt = runner._load_from
+        if self.last_ckpt is None or not is_main_process():
+            return
+        if Path(self.last_ckpt).resolve().parent == self._folder(runner).resolve():
+            # a crash may have come between the checkpoint and the pointer
+            write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
 
     def after_run(self, runner: Runner) -> None:
         """Wait until the main process has saved, and give SIGTERM back."""
@@ -136,9 +141,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _choose(self, runner: Runner) -> None:
         answer: list[Any] = [None]
         if is_main_process():
-            folder = Path(runner.work_dir)
-            if self.out_dir is not None:  # mmengine adds the last part of the working directory
-                folder = Path(self.out_dir) / folder.name
+            folder = self._folder(runner)
             try:
                 answer = [newest_whole(folder)]
             except UserError as error:
@@ -156,8 +159,12 @@ class AtomicCheckpointHook(CheckpointHook):
             runner._resume = False  # whatever a stale last_checkpoint names
         else:
             runner._load_from = str(chosen)
-            if is_main_process():
-                write_text(Path(runner.work_dir) / 'last_checkpoint', str(chosen))
+
+    def _folder(self, runner: Runner) -> Path:
+        """Where the checkpoints are."""
+        folder = Path(runner.work_dir)
+        # mmengine adds the last part of the working directory
+        return folder if self.out_dir is None else Path(self.out_dir) / folder.name
 
     def _end(self, runner: Runner, process: int, number: int, frame: Any) -> None:
         if os.getpid() == process:  # not in a worker of the data loader
