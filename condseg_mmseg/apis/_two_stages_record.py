@@ -13,7 +13,7 @@ from ..engine.atomic_checkpoint import numbered_checkpoints
 from ..engine.best_checkpoint import best_checkpoint, best_info, own_score
 from ..engine.checkpoint_loader import damage_of
 from ..utils.errors import UserError
-from ..utils.files import sha256, write_json
+from ..utils.files import sha256, write_errors, write_json
 from ..utils.lock import LOCK
 from ..utils.text import first_ten
 from ._stage_config import Stage, differences
@@ -67,8 +67,13 @@ class Record(dict[str, Any]):
         return cls(folder, content)
 
     def save(self) -> None:
-        """Write the file; whoever reads it sees the old one or the new one."""
-        write_json(self.path, self)
+        """Write the file; whoever reads it sees the old one or the new one.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        with write_errors(self.path):
+            write_json(self.path, self)
 
     def has_something(self) -> bool:
         """Whether a stage is complete or has a checkpoint."""

@@ -113,6 +113,7 @@ def train(folder, resume=False):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # all of them
 def test_every_place_to_crash(parts, tmp_path, monkeypatch):
     """Checkpoints, best ones, pointers, record: each write, sync, rename and deletion."""
     with monkeypatch.context() as patch:
@@ -122,7 +123,7 @@ def test_every_place_to_crash(parts, tmp_path, monkeypatch):
     expected = {stage: snapshot(tmp_path / 'uninterrupted' / stage) for stage in EPOCHS}
     assert places > 100
     print(f'{places} places')
-    for number in some_of(places, every=9):
+    for number in some_of(places, every=13):
         for torn in (False, True):
             folder = tmp_path / f'{number}_{torn}'
             with monkeypatch.context() as patch:

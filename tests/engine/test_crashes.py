@@ -11,6 +11,7 @@ from condseg_mmseg.engine.atomic_checkpoint import numbered_checkpoints
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # all of them
 def test_every_place_to_crash(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         count = crash_at(patch, None, torn=False)
