@@ -19,7 +19,7 @@ from ..utils.text import first_ten
 from ._stage_config import Stage, differences
 
 NAME = 'two_stages.json'
-_UNFINISHED = '.two_stages.*.json'
+_UNFINISHED = ('.two_stages.*.json', 'stage[12]/.*.pth', 'stage[12]/.last_checkpoint.*')
 _TOOL = 'condseg train'
 _TOOLS = (_TOOL, 'tools/train_two_stages.py')  # earlier versions wrote the second
 
@@ -198,17 +198,17 @@ def choose_hand_over(record: Record) -> tuple[Path, list[str]]:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """List the records that a crash left half written.
+    """List the files that a crash left half written.
 
     Args:
         folder: Working directory of both trainings.
     """
-    return list(folder.glob(_UNFINISHED))
+    return [path for pattern in _UNFINISHED for path in folder.glob(pattern)]
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a working directory holds a checkpoint, whole or damaged."""
-    return any(folder.glob('*.pth'))
+    return any(not path.name.startswith('.') for path in folder.glob('*.pth'))
 
 
 def outcome(folder: Path) -> dict[str, Any]:

@@ -150,6 +150,7 @@ def check(folder, record, expected, left):
         # a deletion that did not happen leaves a file, and nothing else differs
         assert {name: found.get(name) for name in checkpoints} == checkpoints, folder
         assert len(found) <= len(checkpoints) + 2, folder
+        assert not list((folder / stage).glob('.*')), folder
         assert entry['best_file'] == next(n for n in checkpoints if n.startswith('best')), folder
     given = record['stages']['stage2']['handed_over']
     assert given['file'] == f'stage1/{record["stages"]["stage1"]["best_file"]}', folder
