@@ -28,7 +28,7 @@ def last(work, stage):
 
 def content(path):
     found = read_checkpoint(path)
-    return found['state_dict'], found['optimizer'], found['param_schedulers']
+    return [found.get(key) for key in ('state_dict', 'optimizer', 'param_schedulers')]  # best: one
 
 
 def same(one, two):
