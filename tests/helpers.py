@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,14 @@ def load_script(path: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+FULL = os.environ.get('CONDSEG_MMSEG_TESTS') == 'full'
+
+
+def some_of(count: int, every: int) -> range:
+    """Each of ``count`` cases where CONDSEG_MMSEG_TESTS is 'full', else some of them."""
+    return range(0, count, 1 if FULL else every)
 
 
 fill = load_script('tests/data/parity/fill.py')

@@ -200,7 +200,7 @@ def check_data_sets(stage: Stage, processes: int = 1) -> None:
             if size == 0:
                 raise UserError(f'{where} {EMPTY}')
             batch, sampler = loader.get('batch_size', 1), _type_name(loader.get('sampler', {}))
-            drops = loader.get('drop_last') and sampler == 'DefaultSampler'  # others are endless
+            drops = loader.get('drop_last') and 'Infinite' not in sampler
             if key == 'train_dataloader' and drops and math.ceil(size / processes) < batch:
                 raise UserError(f'{where}: {no_full_batch(size, batch, processes)}')
 

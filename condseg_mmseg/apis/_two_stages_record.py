@@ -13,12 +13,13 @@ from ..engine.atomic_checkpoint import numbered_checkpoints
 from ..engine.best_checkpoint import best_checkpoint, best_info, own_score
 from ..engine.checkpoint_loader import damage_of
 from ..utils.errors import UserError
-from ..utils.files import sha256, write_json
+from ..utils.files import sha256, write_errors, write_json
 from ..utils.lock import LOCK
 from ..utils.text import first_ten
 from ._stage_config import Stage, differences
 
 NAME = 'two_stages.json'
+_UNFINISHED = ('.two_stages.*.json', 'stage[12]/.*.pth', 'stage[12]/.last_checkpoint.*')
 _TOOL = 'condseg train'
 _TOOLS = (_TOOL, 'tools/train_two_stages.py')  # earlier versions wrote the second
 
@@ -66,8 +67,13 @@ class Record(dict[str, Any]):
         return cls(folder, content)
 
     def save(self) -> None:
-        """Write the file; whoever reads it sees the old one or the new one."""
-        write_json(self.path, self)
+        """Write the file; whoever reads it sees the old one or the new one.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        with write_errors(self.path):
+            write_json(self.path, self)
 
     def has_something(self) -> bool:
         """Whether a stage is complete or has a checkpoint."""
@@ -101,7 +107,8 @@ def open_record(
     begin = dict(directory=str(Path.cwd()), hand_over=hand_over)
     record, anew = Record.read(folder), False
     if record is None:
-        if folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
+        begun = {LOCK, *(path.name for path in unfinished(folder))}
+        if folder.exists() and any(path.name not in begun for path in folder.iterdir()):
             raise UserError(
                 f'{folder} is not empty, and no run of both stages (no {NAME}): give another '
                 '--work-dir'
@@ -190,9 +197,18 @@ def choose_hand_over(record: Record) -> tuple[Path, list[str]]:
     return chosen, messages
 
 
+def unfinished(folder: Path) -> list[Path]:
+    """List the files that a crash left half written.
+
+    Args:
+        folder: Working directory of both trainings.
+    """
+    return [path for pattern in _UNFINISHED for path in folder.glob(pattern)]
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Whether a working directory holds a checkpoint, whole or damaged."""
-    return any(folder.glob('*.pth'))
+    return any(not path.name.startswith('.') for path in folder.glob('*.pth'))
 
 
 def outcome(folder: Path) -> dict[str, Any]:

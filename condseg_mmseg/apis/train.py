@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -49,14 +50,14 @@ def train(
 
     Raises:
         UserError: The config cannot be read or does not import its modules, ``work_dir`` cannot be
-            written, or files of the data are missing or unfit.
+            written, at the start or later, or files of the data are missing or unfit.
         ProcessError: One of several processes failed, or was stopped.
     """
     cfg = read_config(config, read_options(list(cfg_options)))
     path = find_config(config)
     check_imports(cfg, path)
-    if work_dir is not None:
-        check_folder('--work-dir', work_dir)
+    folder = Path(work_dir or cfg.get('work_dir') or Path('work_dirs') / path.stem)
+    check_folder('--work-dir', folder)
     if gpus is not None:
         if launcher != 'none':
             raise UserError(f'--gpus {gpus} and --launcher {launcher}: give one of them')
@@ -69,11 +70,25 @@ def train(
     if launcher == 'pytorch' and get_device() == 'cpu':
         cfg_options = [*cfg_options, *join_cpu_processes(cfg)]
     arguments = script_arguments(path, work_dir, resume, amp, cfg_options)
-    with user_errors(DatasetFilesError):
+    with user_errors(DatasetFilesError), _written_to(folder):
         run_script('train.py', [*arguments, '--launcher', launcher])
     if torch.distributed.is_initialized():  # its threads may abort a process that ends with them
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _written_to(folder: Path) -> Iterator[None]:
+    """Turn the failure of a write into a folder, as of mmengine's logs, into a user error."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if not isinstance(name, str) or folder.resolve() not in Path(name).resolve().parents:
+            raise
+        raise UserError(
+            f'{name} cannot be written: {error.strerror}; what was saved before is whole'
+        ) from error
 
 
 def check_imports(cfg: Config, path: Path) -> None:

@@ -18,7 +18,14 @@ from ..utils.lock import locked
 from ..utils.process import ProcessError, run_logged, silent, tail
 from ..utils.text import count
 from ._stage_config import Stage, check_data_sets, check_encoders_fit, hand_over_options
-from ._two_stages_record import Record, choose_hand_over, has_checkpoint, open_record, outcome
+from ._two_stages_record import (
+    Record,
+    choose_hand_over,
+    has_checkpoint,
+    open_record,
+    outcome,
+    unfinished,
+)
 from .train import script_arguments, train_command
 
 MESSAGE = '== '  # how the lines begin that are no output of a training
@@ -88,6 +95,8 @@ def train_two_stages(
     with locked(folder) as lock:
         # another run may have ended there meanwhile
         record, messages = open_record(folder, stages, hand_over, resume)
+        for path in unfinished(folder):
+            path.unlink()
         record.save()
         run = _Run(record, gpus, show, lock)
         run.say(*messages)

@@ -6,6 +6,7 @@ from .load_binary_mask import LoadBinaryMask
 from .official import KeepBackgroundMask, LoadSoftMask, PackSoftSegInputs, RandomRotateReflect
 from .resize_with_mask import ResizeWithMask
 from .score_at_input_size import ScoreAtInputSize
+from .seeded_draws import SampleIndex, SeededDraws, SeededInfiniteSampler, SeededSampler
 
 __all__ = [
     'BinaryMedicalDataset',
@@ -16,5 +17,9 @@ __all__ = [
     'PackSoftSegInputs',
     'RandomRotateReflect',
     'ResizeWithMask',
+    'SampleIndex',
     'ScoreAtInputSize',
+    'SeededDraws',
+    'SeededInfiniteSampler',
+    'SeededSampler',
 ]

@@ -15,6 +15,7 @@ from ..utils.image_files import require_whole
 from ..utils.text import first_ten
 from .files import FolderIndex, check_pairs, read_names
 from .resize_with_mask import warn_of_nearest
+from .seeded_draws import SeededDraws
 
 
 class DatasetFilesError(ValueError, FileNotFoundError):
@@ -22,7 +23,7 @@ class DatasetFilesError(ValueError, FileNotFoundError):
 
 
 @DATASETS.register_module()
-class BinaryMedicalDataset(BaseSegDataset):
+class BinaryMedicalDataset(SeededDraws, BaseSegDataset):
     """Images and masks with one foreground, in the layouts in which medical sets come.
 
     ======================  ===================================================================

@@ -9,6 +9,7 @@ from .fuse_conv_bn import FuseConvBNHook, fuse_model
 from .non_empty_epoch_train_loop import NonEmptyEpochTrainLoop, no_full_batch
 from .optim_wrapper import AutocastOptimWrapper
 from .safe_globals import allow_mmengine_checkpoints
+from .seeded_iterations import SeededIterationsHook
 from .strict_load import StrictLoadHook
 from .strict_pretrained import StrictPretrained
 
@@ -23,6 +24,7 @@ __all__ = [
     'CompileHook',
     'FuseConvBNHook',
     'NonEmptyEpochTrainLoop',
+    'SeededIterationsHook',
     'StrictLoadHook',
     'StrictPretrained',
     'allow_mmengine_checkpoints',

@@ -20,7 +20,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ..utils.errors import UserError
-from ..utils.files import replaced_at_once, write_text
+from ..utils.files import replaced_at_once, write_errors, write_text
 from ..utils.text import first_ten
 from .checkpoint_loader import damage_of
 
@@ -35,15 +35,10 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Replace a file at once; if that fails, the old one stays."""
-        try:
+        with write_errors(filepath):
             Path(filepath).parent.mkdir(parents=True, exist_ok=True)
             with replaced_at_once(filepath) as temporary:
                 temporary.write_bytes(obj)
-        except OSError as error:
-            raise UserError(
-                f'{filepath} cannot be written: {error.strerror or error}; what was saved before '
-                'is whole'
-            ) from error
 
 
 register_backend(_BACKEND, AtomicLocalBackend)
@@ -125,6 +120,11 @@ class AtomicCheckpointHook(CheckpointHook):
         if runner._load_from is None:
             self._choose(runner)
         self.last_ckpt = runner._load_from
+        if self.last_ckpt is None or not is_main_process():
+            return
+        if Path(self.last_ckpt).resolve().parent == self._folder(runner).resolve():
+            # a crash may have come between the checkpoint and the pointer
+            self._point(runner)
 
     def after_run(self, runner: Runner) -> None:
         """Wait until the main process has saved, and give SIGTERM back."""
@@ -136,9 +136,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _choose(self, runner: Runner) -> None:
         answer: list[Any] = [None]
         if is_main_process():
-            folder = Path(runner.work_dir)
-            if self.out_dir is not None:  # mmengine adds the last part of the working directory
-                folder = Path(self.out_dir) / folder.name
+            folder = self._folder(runner)
             try:
                 answer = [newest_whole(folder)]
             except UserError as error:
@@ -156,8 +154,18 @@ class AtomicCheckpointHook(CheckpointHook):
             runner._resume = False  # whatever a stale last_checkpoint names
         else:
             runner._load_from = str(chosen)
-            if is_main_process():
-                write_text(Path(runner.work_dir) / 'last_checkpoint', str(chosen))
+
+    def _point(self, runner: Runner) -> None:
+        """Write mmengine's file that names the last checkpoint."""
+        path = Path(runner.work_dir) / 'last_checkpoint'
+        with write_errors(path):
+            write_text(path, str(self.last_ckpt))
+
+    def _folder(self, runner: Runner) -> Path:
+        """Where the checkpoints are."""
+        folder = Path(runner.work_dir)
+        # mmengine adds the last part of the working directory
+        return folder if self.out_dir is None else Path(self.out_dir) / folder.name
 
     def _end(self, runner: Runner, process: int, number: int, frame: Any) -> None:
         if os.getpid() == process:  # not in a worker of the data loader
@@ -226,7 +234,7 @@ class AtomicCheckpointHook(CheckpointHook):
             **self.args,
         )
         if is_main_process():
-            write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
+            self._point(runner)
             for kept in outdated:
                 (Path(self.out_dir) / self.filename_tmpl.format(kept)).unlink(missing_ok=True)
 

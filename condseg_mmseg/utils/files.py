@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import UserError
+
 
 @contextlib.contextmanager
 def replaced_at_once(path: str | Path) -> Iterator[Path]:
@@ -47,6 +49,24 @@ def replaced_at_once(path: str | Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextlib.contextmanager
+def write_errors(path: str | Path) -> Iterator[None]:
+    """Turn a write that fails, as the disk is full or read-only, into one sentence.
+
+    Args:
+        path: File that the block writes by :func:`replaced_at_once`.
+
+    Raises:
+        UserError: With the file and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f'{path} cannot be written: {error.strerror or error}; what was saved before is whole'
+        ) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -28,6 +28,8 @@ default_hooks = dict(
     ),
     check_finite=dict(type='CheckFiniteHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # a resumed training draws what the uninterrupted one would have, in the network as in the data
+    seeded_iterations=dict(type='SeededIterationsHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
 

@@ -55,6 +55,27 @@ def test_what_the_script_cannot_use_is_a_message(monkeypatch, tmp_path):
         train(NAME)
 
 
+def test_a_folder_that_cannot_be_written_is_named(scripts, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr('os.access', lambda *args: False)
+        words = f'--work-dir work_dirs/{NAME} cannot be written: {tmp_path} is no writable folder'
+        with pytest.raises(UserError, match=words):
+            train(NAME)
+    assert scripts == []
+
+    def read_only(*args):
+        raise OSError(30, 'Read-only file system', name)
+
+    monkeypatch.setattr(module, 'run_script', read_only)
+    name = str(tmp_path / 'w/log/scalars.json')
+    with pytest.raises(UserError, match=r'scalars\.json cannot be written: Read-only file system;'):
+        train(NAME, work_dir='w')
+    name = str(tmp_path / 'data/a.png')
+    with pytest.raises(OSError, match='Read-only'):
+        train(NAME, work_dir='w')
+
+
 def test_several_processes_are_started_as_by_the_shell_script(monkeypatch):
     for name in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT'):
         monkeypatch.delenv(name, raising=False)

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from condseg_mmseg.apis._stage_config import Stage
-from condseg_mmseg.apis._two_stages_record import Record, choose_hand_over, open_record, outcome
+from condseg_mmseg.apis._two_stages_record import (
+    Record,
+    choose_hand_over,
+    open_record,
+    outcome,
+    unfinished,
+)
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import sha256
 
@@ -136,3 +142,31 @@ def test_the_outcome_is_that_of_the_newest_whole_checkpoint(tmp_path):
     assert outcome(tmp_path)['last_file'] == 'epoch_2.pth'
     _checkpoint(tmp_path / 'epoch_4.pth', 4, 'best_a_epoch_4.pth')  # which was lost
     assert outcome(tmp_path)['last_file'] == 'epoch_4.pth'
+
+
+def test_what_a_crash_left_half_written_is_no_checkpoint_and_no_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'work'
+    folder.mkdir()
+    begun = [folder / '.two_stages.x7_.json', folder / 'stage1' / '.epoch_1.x7_.pth']
+    begun[0].touch()
+    record, _ = open_record(folder, _stages(), 'best', resume=False)
+    begun[1].parent.mkdir()
+    begun[1].touch()
+    assert unfinished(folder) == begun
+    assert not record.has_something()
+    (folder / 'mine').touch()
+    with pytest.raises(UserError, match='is not empty, and no run of both stages'):
+        open_record(folder, _stages(), 'best', resume=False)
+
+
+def test_a_record_that_cannot_be_written_is_named(failed, monkeypatch):
+    def read_only(**options):
+        raise OSError(30, 'Read-only file system')
+
+    before = failed.path.read_text()
+    monkeypatch.setattr('tempfile.mkstemp', read_only)
+    words = r'two_stages\.json cannot be written: Read-only file system; what was saved before'
+    with pytest.raises(UserError, match=words):
+        failed.save()
+    assert failed.path.read_text() == before

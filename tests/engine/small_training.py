@@ -38,7 +38,9 @@ class Wave(BaseMetric):
         return dict(score=math.sin(1.9 * sum(results) / len(results)))
 
 
-def train(folder, epochs=EPOCHS, resume=False, train_cfg=None, hooks=(), **checkpoint):
+def train(
+    folder, epochs=EPOCHS, resume=False, train_cfg=None, hooks=(), load_from=None, **checkpoint
+):
     data = dict(
         dataset=[dict(inputs=torch.tensor([float(i)])) for i in (1, 2, 3, 4)],
         batch_size=2,
@@ -59,6 +61,7 @@ def train(folder, epochs=EPOCHS, resume=False, train_cfg=None, hooks=(), **check
         default_hooks=dict(checkpoint=checkpoint),
         custom_hooks=list(hooks),
         resume=resume,
+        load_from=load_from,
         experiment_name=next(_names),
         default_scope='mmseg',
     )

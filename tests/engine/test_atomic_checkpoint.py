@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -157,6 +158,52 @@ def test_a_full_disk_is_one_error_and_costs_nothing(uninterrupted, tmp_path, mon
     assert files(tmp_path) == ['best_score_epoch_1.pth', 'epoch_1.pth', 'epoch_2.pth']
     assert not [path for path in tmp_path.iterdir() if path.name.startswith('.')]
     train(tmp_path, resume=True, **BEST)
+    assert snapshot(tmp_path) == uninterrupted
+
+
+class ReadOnly(Hook):
+    """From the third epoch on, the folder is read-only."""
+
+    def __init__(self, monkeypatch, but=()):
+        self.monkeypatch, self.but = monkeypatch, but
+
+    def before_train_epoch(self, runner):
+        plain = tempfile.mkstemp
+
+        def refuse(**options):
+            if options['prefix'].startswith(self.but):
+                return plain(**options)
+            raise OSError(30, 'Read-only file system')
+
+        if runner.epoch == 2:
+            self.monkeypatch.setattr(tempfile, 'mkstemp', refuse)
+
+
+@pytest.mark.parametrize(
+    ('but', 'failed', 'left'),
+    [
+        ((), 'best_score_epoch_3.pth', ['best_score_epoch_1.pth', 'epoch_1.pth', 'epoch_2.pth']),
+        (('.best', '.epoch'), 'last_checkpoint', None),
+    ],
+)
+def test_a_read_only_folder_is_one_error_and_costs_nothing(
+    uninterrupted, tmp_path, monkeypatch, but, failed, left
+):
+    with monkeypatch.context() as patch:
+        words = rf'/{failed} cannot be written: Read-only file system; what was saved before is'
+        with pytest.raises(UserError, match=words):
+            train(tmp_path, hooks=[ReadOnly(patch, but)], **BEST)
+    assert left is None or files(tmp_path) == left
+    train(tmp_path, resume=True, **BEST)
+    found, pointer = snapshot(tmp_path)
+    assert {name: found[name] for name in uninterrupted[0]} == uninterrupted[0]
+    assert pointer == uninterrupted[1]
+
+
+def test_a_resume_by_name_writes_the_pointer_that_a_crash_left_behind(uninterrupted, tmp_path):
+    train(tmp_path, **BEST)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_4.pth'))
+    train(tmp_path, resume=True, load_from=str(tmp_path / 'epoch_5.pth'), **BEST)
     assert snapshot(tmp_path) == uninterrupted
 
 

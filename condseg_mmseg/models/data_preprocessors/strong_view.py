@@ -7,6 +7,8 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor
 
+from ...utils.draws import Draw, seeded
+
 
 def _import_kornia() -> tuple[type, type, type]:
     try:
@@ -26,10 +28,11 @@ class StrongView:
     every image. kornia makes the view on the device of the images, in float32 and without
     gradients, from numbers drawn on the CPU: the same on any device.
 
-    The numbers come from a stream of their own, so that another consumer of torch's global
-    generator changes nothing here, nor the other way round. The stream starts at the first call
-    from ``seed`` and the rank of the process: mmengine gives every rank the same seed unless
-    ``diff_rank_seed`` is set, and the ranks would draw the same views.
+    Where the images come with ``draws``, each view depends on that of its image alone, or on the
+    first one's (``same_on_batch``). Else the numbers come from a stream that starts at the first
+    call, from ``seed`` and the rank of the process, as mmengine gives every rank the same seed
+    unless ``diff_rank_seed`` is set. In both cases another consumer of torch's global generator
+    changes nothing here, nor the other way round.
 
     Args:
         brightness: Factor drawn from 1 +- this. Default 0.3.
@@ -42,7 +45,8 @@ class StrongView:
         blur_sigma: Range of its standard deviation in pixels. Default ``(0.1, 3.0)``.
         same_on_batch: One draw for the whole batch (released code) instead of one an image.
             Default False.
-        seed: Start of the stream. Default None, torch's seed (``randomness`` in a config).
+        seed: Start of the stream, for images without ``draws``. Default None, torch's seed
+            (``randomness`` in a config).
 
     Shapes:
         images (N, 3, H, W) in [0, 1], RGB; the result likewise.
@@ -97,20 +101,41 @@ class StrongView:
         return torch.Generator().manual_seed(mixed).get_state()
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Make the strong view of ``images`` (N, 3, H, W), RGB in [0, 1]."""
+    def __call__(self, images: Tensor, draws: Sequence[Draw] | None = None) -> Tensor:
+        """Make the strong view of ``images`` (N, 3, H, W), RGB in [0, 1].
+
+        Args:
+            images: The batch.
+            draws: Seed, pass over the data and index of each image, as ``SeededDraws`` of our data
+                sets leaves them. Default None: the stream.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.float()
+            if draws is None:
+                return self._next_of_stream(images)
+            parts = [images] if self.same_on_batch else images.split(1)
+            views = []
+            for part, draw in zip(parts, draws, strict=False):
+                with seeded('strong view', *draw):
+                    views.append(self._view(part))
+            return torch.cat(views)
+
+    def _next_of_stream(self, images: Tensor) -> Tensor:
         if self._state is None:
             self._state = self._first_state()
-        jitter, *others = self.steps
-        # kornia draws from torch's global generator on the CPU
-        with torch.random.fork_rng(devices=[]), torch.autocast(images.device.type, enabled=False):
+        with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self._state)
-            x = images.float()
-            if self.same_on_batch:
-                x = jitter(x)
-            else:  # one by one: kornia draws factors for each image, but one order for the batch
-                x = torch.cat([jitter(image) for image in x.split(1)])
-            for step in others:
-                x = step(x)
+            x = self._view(images)
             self._state = torch.get_rng_state()
+        return x
+
+    def _view(self, x: Tensor) -> Tensor:
+        # kornia draws from torch's global generator on the CPU
+        jitter, *others = self.steps
+        if self.same_on_batch:
+            x = jitter(x)
+        else:  # one by one: kornia draws factors for each image, but one order for the batch
+            x = torch.cat([jitter(image) for image in x.split(1)])
+        for step in others:
+            x = step(x)
         return x

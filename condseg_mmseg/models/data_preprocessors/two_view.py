@@ -1,11 +1,13 @@
 """mmseg's preprocessor, with a second view of each training image."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ...utils.draws import Draw
 from .strong_view import StrongView
 
 
@@ -62,14 +64,18 @@ class TwoViewSegDataPreProcessor(SegDataPreProcessor):
         """
         batch = super().forward(data, training)
         if training:
-            batch['strong_inputs'] = self.strong_inputs(batch['inputs'])
+            samples = batch['data_samples'] or ()
+            draws = [sample.draw for sample in samples if 'draw' in sample]
+            known = len(draws) == len(batch['inputs'])
+            batch['strong_inputs'] = self.strong_inputs(batch['inputs'], draws if known else None)
         return batch
 
-    def strong_inputs(self, inputs: Tensor) -> Tensor:
+    def strong_inputs(self, inputs: Tensor, draws: Sequence[Draw] | None = None) -> Tensor:
         """Make the strong view of a normalised batch.
 
         Args:
             inputs: (N, 3, H, W), as the network reads it.
+            draws: As of :class:`StrongView`. Default None.
 
         Returns:
             (N, 3, H, W), normalised likewise.
@@ -83,6 +89,6 @@ class TwoViewSegDataPreProcessor(SegDataPreProcessor):
         mean, std = (self.mean, self.std) if self._enable_normalize else (0.0, 1.0)
         x = (inputs.float() * std + mean) / 255
         x = x.flip(1) if self._swap else x
-        x = self.strong_view(x)
+        x = self.strong_view(x, draws)
         x = x.flip(1) if self._swap else x
         return (x * 255 - mean) / std

@@ -46,7 +46,8 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     drop_last=True,  # a last batch of one image would spoil the statistics of BatchNorm
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    # what is drawn for an image depends on seed, epoch and index alone (docs/reliability.md)
+    sampler=dict(type='SeededSampler', shuffle=True),
     dataset=dict(
         type='BinaryMedicalDataset',
         data_prefix=dict(img_path='images', seg_map_path='masks'),

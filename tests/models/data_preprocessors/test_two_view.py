@@ -225,3 +225,42 @@ def test_wrong_orders_and_images_are_named():
         preprocessor(size=(24, 3))(batch(width=3), True)
     with pytest.raises(ValueError, match=r'3 channels .* got a batch of shape \(1, 1, 9, 9\)'):
         preprocessor().strong_inputs(torch.zeros(1, 1, 9, 9))
+
+
+def drawn(data, draws):
+    for sample, draw in zip(data['data_samples'], draws, strict=True):
+        sample.set_metainfo(dict(draw=draw))
+    return data
+
+
+@pytest.mark.parametrize('same_on_batch', [False, True])
+def test_a_view_depends_on_the_draw_of_its_image_or_of_the_first(same_on_batch):
+    """Not on what the preprocessor made before, nor on torch's state, nor on the other images."""
+    draws = [(0, 3, 7), (0, 3, 2), (0, 3, 5)]
+    view = preprocessor(dict(same_on_batch=same_on_batch), **IMAGENET)
+
+    def strong(draws, count=3):
+        data = drawn(batch_of_seed(1), draws)
+        torch.rand(5)
+        before = torch.get_rng_state()
+        result = view({k: v[:count] for k, v in data.items()}, True)['strong_inputs']
+        assert torch.equal(torch.get_rng_state(), before)
+        return result
+
+    first = strong(draws)
+    assert torch.equal(strong(draws), first)
+    assert torch.equal(strong(draws, count=2), first[:2])
+    changed = strong([draws[0], (0, 4, 2), draws[2]])
+    same = [torch.equal(a, b) for a, b in zip(first, changed, strict=True)]
+    assert same == ([True] * 3 if same_on_batch else [True, False, True])
+    other = strong([(0, 4, 7), *draws[1:]])
+    same = [torch.equal(a, b) for a, b in zip(first, other, strict=True)]
+    assert same == ([False] * 3 if same_on_batch else [False, True, True])
+
+
+def test_a_batch_in_which_an_image_has_no_draw_takes_the_stream():
+    data = batch_of_seed(1)
+    data['data_samples'][0].set_metainfo(dict(draw=(0, 0, 0)))
+    view = preprocessor(dict(seed=4), **IMAGENET)
+    expected = preprocessor(dict(seed=4), **IMAGENET)(batch_of_seed(1), True)['strong_inputs']
+    assert torch.equal(view(data, True)['strong_inputs'], expected)
