@@ -8,6 +8,7 @@ import types
 import warnings
 
 import pytest
+from helpers import ROOT
 
 from condseg_mmseg import stack
 from condseg_mmseg.stack import (
