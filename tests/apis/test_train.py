@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+
 from condseg_mmseg.apis import train as module
 from condseg_mmseg.apis.train import script_arguments, train, train_command
 from condseg_mmseg.configs import find_config
