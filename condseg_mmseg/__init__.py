@@ -1,9 +1,16 @@
 """ConDSeg for MMSegmentation; importing the package registers all of its modules."""
 
-from .stack import import_failure, require_stack, without_notes_of_the_forks
+import sys
+
+from .stack import import_failure, require_stack, runs_command, without_notes_of_the_forks
 from .version import __version__
 
-require_stack()  # before anything below imports mmseg, so that its absence is said once, clearly
+try:  # before anything below imports mmseg, so that its absence is said once, clearly
+    require_stack()
+except ImportError as error:
+    if runs_command():
+        sys.exit(f'error: {error}')
+    raise
 
 try:
     with without_notes_of_the_forks():

@@ -15,6 +15,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 #: Oldest version of each module that is let pass: upstream's last mmsegmentation and mmengine, and
 #: the oldest mmcv that mmsegmentation 1.2.2 accepts. Every release of the forks is newer, and only
@@ -157,6 +158,15 @@ def require_stack() -> None:
         ImportError: See :func:`check_stack` and :func:`installed_versions`.
     """
     check_stack(installed_versions())
+
+
+def runs_command() -> bool:
+    """Whether this process is the command ``condseg``, or ``python -m condseg_mmseg``.
+
+    It gets the message of :func:`require_stack` without a traceback.
+    """
+    name = Path(sys.argv[0]).name if sys.argv else ''
+    return name in ('condseg', 'condseg.exe') or (name == '-m' and __package__ in sys.orig_argv)
 
 
 @contextlib.contextmanager

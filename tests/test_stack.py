@@ -8,6 +8,7 @@ import types
 import warnings
 
 import pytest
+from helpers import ROOT
 
 from condseg_mmseg import stack
 from condseg_mmseg.stack import (
@@ -294,3 +295,20 @@ def test_import_without_a_module_of_ours(tmp_path, root):
     assert result.returncode == 1
     assert "ImportError: cannot import name 'lost' from" in result.stderr
     assert 'pip' not in result.stderr
+
+
+@pytest.mark.parametrize('how', ['condseg', '-m', 'import'])
+def test_a_command_without_mmseg_says_what_is_missing_and_what_fixes_it(tmp_path, how):
+    (tmp_path / 'sitecustomize.py').write_text("import sys; sys.modules['mmseg'] = None\n")
+    script = tmp_path / 'condseg'
+    script.write_text('import sys; from condseg_mmseg.cli import main; sys.exit(main())\n')
+    start = dict(condseg=[str(script)], import_=['-c', 'import condseg_mmseg'])
+    start |= {'-m': ['-m', 'condseg_mmseg'], 'import': start.pop('import_')}
+    done = subprocess.run(
+        [sys.executable, *start[how], 'check', '--environment'], capture_output=True, text=True,
+        env=dict(os.environ, PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}'),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert '  - mmseg is missing (needs >= ' in done.stderr
+    assert 'onedl-mmsegmentation>=1.4.2"' in done.stderr.splitlines()[-1]
+    assert ('Traceback' in done.stderr) == (how == 'import')  # a program sees the exception

@@ -2,7 +2,7 @@
 # Test on several GPUs:
 #     tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each. PYTHON picks the interpreter.
-# GPUs only, for the reasons given in dist_train.sh. On a CPU use tools/test.py.
+# Without a GPU the processes share the CPU. docs/distributed.md has more.
 set -euo pipefail
 
 if [[ $# -lt 3 ]]; then

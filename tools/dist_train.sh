@@ -2,9 +2,7 @@
 # Train on several GPUs:
 #     tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each. PYTHON picks the interpreter.
-# GPUs only: mmengine's launcher calls torch.cuda even without CUDA, and hands DDP a device id,
-# which torch refuses for a model on the CPU. `condseg train CONFIG --gpus N` starts N processes on
-# either.
+# Without a GPU the processes share the CPU. docs/distributed.md has more.
 set -euo pipefail
 
 if [[ $# -lt 2 ]]; then

@@ -9,9 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from ..configs import find_config, read_config
 from ..datasets import DatasetFilesError
@@ -67,14 +65,9 @@ def train(
             what = f'was stopped by signal {stopped}' if stopped else f'ended with status {status}'
             raise ProcessError(f'the training {what}: {shlex.join(command)}', status, stopped)
         return
-    if launcher == 'pytorch' and get_device() == 'cpu':
-        cfg_options = [*cfg_options, *join_cpu_processes(cfg)]
     arguments = script_arguments(path, work_dir, resume, amp, cfg_options)
     with user_errors(DatasetFilesError), _written_to(folder):
         run_script('train.py', [*arguments, '--launcher', launcher])
-    if torch.distributed.is_initialized():  # its threads may abort a process that ends with them
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
@@ -146,26 +139,3 @@ def train_command(arguments: Sequence[str], gpus: int | None = None) -> list[str
     ):
         launch.append(f'--{option}={os.environ.get(variable, default)}')
     return [sys.executable, *launch, *train, '--launcher', 'pytorch']
-
-
-def join_cpu_processes(cfg: Config) -> list[str]:
-    """Join the processes of PyTorch's launcher on a machine without a GPU.
-
-    mmengine's own start calls ``torch.cuda`` and hands the number of a GPU to
-    ``DistributedDataParallel``. It leaves out the first if the processes have been joined already,
-    and the second by an option.
-
-    Args:
-        cfg: What will be trained.
-
-    Returns:
-        ``KEY=VALUE`` texts to add to the options of the training.
-    """
-    torch.distributed.init_process_group('gloo')
-    settings: dict[str, object] = dict(device_ids=None)
-    if not cfg.get('model_wrapper_cfg'):  # mmengine's defaults where the config has no wrapper
-        unused = cfg.get('find_unused_parameters', False)
-        settings |= dict(
-            type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=unused
-        )
-    return [f'model_wrapper_cfg.{key}={value}' for key, value in settings.items()]

@@ -5,6 +5,7 @@ from .channels_last import ChannelsLastHook
 from .check_finite import CheckFiniteHook
 from .checkpoint_loader import read_checkpoint, read_weights, register_loaders
 from .compile_hook import CompileHook
+from .constant_prediction import ConstantPredictionHook
 from .fuse_conv_bn import FuseConvBNHook, fuse_model
 from .non_empty_epoch_train_loop import NonEmptyEpochTrainLoop, no_full_batch
 from .optim_wrapper import AutocastOptimWrapper
@@ -22,6 +23,7 @@ __all__ = [
     'ChannelsLastHook',
     'CheckFiniteHook',
     'CompileHook',
+    'ConstantPredictionHook',
     'FuseConvBNHook',
     'NonEmptyEpochTrainLoop',
     'SeededIterationsHook',

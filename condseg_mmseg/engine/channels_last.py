@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
+from torch.nn.parallel import DistributedDataParallel
 
 
 @HOOKS.register_module()
@@ -24,8 +26,13 @@ class ChannelsLastHook(Hook):
     """
 
     def before_run(self, runner: Any) -> None:
-        """Lay the weights out; optimizer and wrappers keep them."""
+        """Lay the weights out; the optimizer keeps them."""
         runner.model.to(memory_format=torch.channels_last)
+        if isinstance(runner.model, DistributedDataParallel):
+            # it keeps the old layout of each weight, and would permute the gradients: make it anew
+            runner.model = runner.model.module
+            gc.collect()
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), runner.model)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Make the weights of a checkpoint contiguous."""

@@ -199,8 +199,9 @@ def _unlike_0_255(hist: np.ndarray, threshold: int) -> str:
             f'its highest value is {np.flatnonzero(hist)[-1]}, so no pixel is foreground at '
             f"threshold {threshold}; for a label mask use LoadBinaryMask(mode='nonzero')"
         )
-    # black bars of a film may be 11; a label is no rarer than what is near 255
-    if min(hist[0], hist[low]) > max(0.05 * total, hist[224:].sum()):
+    # the black bars of a film may be 11, with noise around it
+    few = np.count_nonzero(hist) < 16 or hist[low] > hist[224:].sum()
+    if few and min(hist[0], hist[low]) > 0.05 * total:
         return (
             f'{100 * hist[low] / total:.0f} % of its pixels are exactly {low}, like a '
             "label; for a label mask use LoadBinaryMask(mode='nonzero')"

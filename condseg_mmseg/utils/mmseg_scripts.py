@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mmseg
 
+from .cpu_processes import join_cpu_processes, leave_processes
 from .errors import UserError
 
 _MMSEG = Path(mmseg.__file__).resolve().parent
@@ -53,13 +54,17 @@ def find_script(name: str, package: Path = _MMSEG) -> Path:
 def run_script(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run a script of mmseg in this process, as if it had been called itself.
 
+    On a machine without a GPU the processes of PyTorch's launcher share the CPU.
+
     Args:
         name: As of :func:`find_script`.
         arguments: Its arguments. Default None: those of this process.
     """
     script = str(find_script(name))
-    sys.argv[:] = [script, *(sys.argv[1:] if arguments is None else arguments)]
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.argv[:] = [script, *given, *join_cpu_processes(given)]
     runpy.run_path(script, run_name='__main__')
+    leave_processes()
 
 
 def translate_fuse(arguments: Sequence[str]) -> list[str]:

@@ -27,6 +27,9 @@ default_hooks = dict(
         type='StrictLoadHook', training_only=(r'auxiliary_head\.', r'neck\.sid\.uncertainty\.')
     ),
     check_finite=dict(type='CheckFiniteHook'),
+    constant_prediction=dict(type='ConstantPredictionHook'),
+    # several processes: BatchNorm's statistics are averaged before they are validated and saved
+    sync_buffers=dict(type='SyncBuffersHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # a resumed training draws what the uninterrupted one would have, in the network as in the data
     seeded_iterations=dict(type='SeededIterationsHook'),

@@ -3,10 +3,9 @@
 import sys
 
 import pytest
-from mmengine.config import Config
 
 from condseg_mmseg.apis import train as module
-from condseg_mmseg.apis.train import join_cpu_processes, script_arguments, train, train_command
+from condseg_mmseg.apis.train import script_arguments, train, train_command
 from condseg_mmseg.configs import find_config
 from condseg_mmseg.datasets import DatasetFilesError
 from condseg_mmseg.utils.errors import UserError
@@ -100,24 +99,3 @@ def test_the_output_and_the_end_of_several_processes_come_back(monkeypatch):
     with pytest.raises(ProcessError, match='the training ended with status 3: ') as error:
         train(NAME, gpus=2, show=lines.append)
     assert (error.value.status, lines) == (3, ['a'])
-
-
-@pytest.mark.parametrize(
-    ('config', 'options'),
-    [
-        (
-            dict(find_unused_parameters=True),
-            dict(
-                type='MMDistributedDataParallel', find_unused_parameters=True,
-                broadcast_buffers=False, device_ids=None,
-            ),
-        ),
-        (dict(model_wrapper_cfg=dict(type='Own')), dict(device_ids=None)),
-    ],
-)  # fmt: skip
-def test_processes_without_a_gpu_join_by_gloo(monkeypatch, config, options):
-    backends = []
-    monkeypatch.setattr('torch.distributed.init_process_group', backends.append)
-    expected = {f'model_wrapper_cfg.{key}={value}' for key, value in options.items()}
-    assert set(join_cpu_processes(Config(config))) == expected
-    assert backends == ['gloo']

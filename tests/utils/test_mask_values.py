@@ -60,7 +60,17 @@ def voc() -> np.ndarray:
     return mask
 
 
+def film() -> np.ndarray:
+    """A frame of a film whose black bar is 11, with noise around it."""
+    mask = np.zeros((128, 128), np.uint8)
+    mask[:, :16] = 11
+    mask[0, :15] = range(1, 16)
+    mask[40:90, 40:90] = 255
+    return mask
+
+
 GOOD = [
+    ('black bar', film, 127),
     ('binary', blob, 127),
     ('empty', lambda: np.zeros((9, 9), np.uint8), 127),
     ('full', lambda: np.full((9, 9), 255, np.uint8), 127),

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..layers import resize_to
 from ..layers.defaults import BN, RELU
 from ..losses import BCEDiceLoss
-from ..losses.functional import binary_dice, check_labels
+from ..losses.functional import binary_dice
+from ..losses.labels import check_labels
 
 
 class MultiLevelDecodeHead(BaseDecodeHead):

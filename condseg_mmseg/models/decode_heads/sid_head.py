@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..layers import recompute, resize_to
 from ..layers.defaults import BN, RELU
-from ..losses.functional import check_labels, foreground_labels
+from ..losses.labels import check_labels, foreground_labels
 
 
 class SIDBranch(BaseModule):

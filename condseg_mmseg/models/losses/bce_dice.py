@@ -20,6 +20,10 @@ class BCEDiceLoss(nn.Module):
         loss_weight: Factor. Default 1.
         loss_name: Name in the log; must start with 'loss_' to be added to the loss. Default
             'loss_mask'.
+        reduce_over_ranks: In training with several processes, whether all sums are those
+            over the batches of all of them, so that the gradient is that of one process with the
+            whole batch; costs two all-reductions of scalars a step. Default False: each process
+            sums over its own batch, and DistributedDataParallel averages the gradients.
 
     Shapes:
         seg_logits (N, 1 or K, H, W), seg_label (N, H, W); result a scalar.
@@ -36,6 +40,7 @@ class BCEDiceLoss(nn.Module):
         smooth: float = 1.0,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_mask',
+        reduce_over_ranks: bool = False,
     ) -> None:
         super().__init__()
         if double_sigmoid and not use_sigmoid:
@@ -45,6 +50,7 @@ class BCEDiceLoss(nn.Module):
         self.smooth = smooth
         self.loss_weight = loss_weight
         self.loss_name = loss_name
+        self.reduce_over_ranks = reduce_over_ranks
 
     def forward(
         self,
@@ -80,8 +86,11 @@ class BCEDiceLoss(nn.Module):
                 'and PackSegInputs in place of LoadSoftMask and PackSoftSegInputs'
             )
         if not one:
-            loss = ce_dice(seg_logits, seg_label, ignore_index, weight, self.smooth)
+            form = (ignore_index, weight, self.smooth, self.reduce_over_ranks)
+            loss = ce_dice(seg_logits, seg_label, *form)
         else:
             target, valid = binary_target(seg_label, ignore_index, weight)
-            loss = bce_dice(seg_logits, target, valid, self.double_sigmoid, self.smooth)
+            loss = bce_dice(
+                seg_logits, target, valid, self.double_sigmoid, self.smooth, self.reduce_over_ranks
+            )
         return self.loss_weight * loss

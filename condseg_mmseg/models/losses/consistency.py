@@ -20,6 +20,10 @@ class ConsistencyLoss(nn.Module):
         loss_weight: w. Default 0.5 (paper); the released code has 1.
         loss_name: Name in the log; must start with 'loss_' to be added to the loss. Default
             'loss_consistency'.
+        reduce_over_ranks: In training with several processes, whether both means are those
+            over the batches of all of them, so that the gradient is that of one process with the
+            whole batch; costs two all-reductions of scalars a step. Default False: each process
+            sums over its own batch, and DistributedDataParallel averages the gradients.
 
     Shapes:
         logits of both views (N, 1, H, W), label (N, H, W); result a scalar.
@@ -33,6 +37,7 @@ class ConsistencyLoss(nn.Module):
         threshold: float = 0.5,
         loss_weight: float = 0.5,
         loss_name: str = 'loss_consistency',
+        reduce_over_ranks: bool = False,
     ) -> None:
         super().__init__()
         if not 0 < threshold < 1:
@@ -40,6 +45,7 @@ class ConsistencyLoss(nn.Module):
         self.threshold = threshold
         self.loss_weight = loss_weight
         self.loss_name = loss_name
+        self.reduce_over_ranks = reduce_over_ranks
 
     def forward(
         self,
@@ -69,4 +75,6 @@ class ConsistencyLoss(nn.Module):
             valid = torch.ones_like(seg_logits, dtype=torch.float32)
         else:
             _, valid = binary_target(seg_label, ignore_index)
-        return self.loss_weight * consistency(seg_logits, strong_logits, valid, self.threshold)
+        return self.loss_weight * consistency(
+            seg_logits, strong_logits, valid, self.threshold, self.reduce_over_ranks
+        )

@@ -1,89 +1,32 @@
 """The losses of ConDSeg as pure functions (torch only).
 
 Everywhere ``valid`` is a weight per pixel, 0 where a pixel is ignored, and sums run over the whole
-batch. Half precision is computed in float32. A batch without a valid pixel costs 0 and has zero
-gradients.
+batch: that of this process, or with ``over_ranks`` that of all processes (``ranks.py``). Half
+precision is computed in float32. A batch without a valid pixel costs 0 and has zero gradients.
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE_INDEX = 255
+from .labels import IGNORE_INDEX
+from .ranks import sum_over_ranks
 
 
 def _full(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def check_labels(
-    label: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX, logit_maps: int = 1
-) -> None:
-    """Refuse labels that are neither a class nor soft (floating, in [0, 1]) nor ignored.
-
-    Args:
-        label: Class indices or, for two classes, shares of foreground; any shape.
-        num_classes: Classes with the background.
-        ignore_index: Label that counts nowhere. Default 255.
-        logit_maps: Channels of the logits, of which soft labels need one. Default 1.
-
-    Raises:
-        ValueError: Naming the values found.
-    """
-    if label.is_floating_point() and (num_classes, logit_maps) != (2, 1):
-        raise ValueError(
-            f'soft labels ({label.dtype}) need two classes and one logit map, got num_classes='
-            f'{num_classes} and {logit_maps} map(s): set out_channels=1, or use LoadBinaryMask and '
-            'PackSegInputs in place of LoadSoftMask and PackSoftSegInputs'
-        )
-    if torch.compiler.is_compiling():
-        return
-    if label.is_floating_point():
-        wrong = ~((label >= 0) & (label <= 1) | (label == ignore_index))
-        if bool(wrong.any()):
-            values = torch.unique(label[wrong]).tolist()
-            raise ValueError(
-                f'soft labels must lie in [0, 1] or be {ignore_index} (ignored), got also '
-                f'{values[:10]}: read masks by LoadSoftMask in the pipeline'
-            )
-        return
-    wrong = ((label < 0) | (label >= num_classes)) & (label != ignore_index)
-    if bool(wrong.any()):
-        values = torch.unique(label[wrong]).tolist()
-        raise ValueError(
-            f'labels must be 0..{num_classes - 1} or {ignore_index} (ignored), got also '
-            f'{values[:10]}: read masks by LoadBinaryMask in the pipeline, or set '
-            'num_classes of every head to the classes of the data set'
-        )
+def _ratio(part: Tensor, whole: Tensor, over_ranks: bool) -> Tensor:
+    part, whole = _sums(part, whole, over_ranks=over_ranks)
+    return part / whole.clamp(min=1e-12)
 
 
-def foreground_labels(
-    label: Tensor, classes: Sequence[int], ignore_index: int = IGNORE_INDEX
-) -> Tensor:
-    """Map labels to 1 (a class of ``classes``), 0 (another) or ``ignore_index`` (kept).
-
-    Args:
-        label: Class indices, or soft labels (floating), which stay as they are; (N, H, W).
-        classes: Indices whose union is the foreground; for soft labels class 1.
-        ignore_index: Label that counts nowhere. Default 255.
-
-    Returns:
-        (N, H, W), dtype of ``label``.
-
-    Raises:
-        ValueError: For soft labels with another foreground than class 1.
-    """
-    if label.is_floating_point():
-        if tuple(classes) != (1,):
-            raise ValueError(f'the foreground of soft labels is class 1, got {tuple(classes)}')
-        return label
-    union = torch.zeros_like(label, dtype=torch.bool)
-    for index in classes:
-        union |= label == index
-    return torch.where(label == ignore_index, label, union.to(label.dtype))
+def _sums(*maps: Tensor, over_ranks: bool, dims: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
+    sums = torch.stack([x.sum(dims) if dims else x.sum() for x in maps])
+    return (sum_over_ranks(sums) if over_ranks else sums).unbind()
 
 
 def binary_target(
@@ -110,23 +53,26 @@ def binary_target(
     return target, valid
 
 
-def bce(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def bce(logits: Tensor, target: Tensor, valid: Tensor, over_ranks: bool = False) -> Tensor:
     """Mean binary cross-entropy over valid pixels.
 
     Args:
         logits: (N, 1, H, W).
         target: In [0, 1], (N, 1, H, W).
         valid: Weights, (N, 1, H, W).
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
     """
     logits = _full(logits)
     loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction='none')
-    return (loss * valid).sum() / valid.sum().clamp(min=1e-12)
+    return _ratio(loss * valid, valid, over_ranks)
 
 
-def dice_loss(prob: Tensor, target: Tensor, valid: Tensor, smooth: float = 1.0) -> Tensor:
+def dice_loss(
+    prob: Tensor, target: Tensor, valid: Tensor, smooth: float = 1.0, over_ranks: bool = False
+) -> Tensor:
     """Compute 1 - (2 sum(p y) + smooth) / (sum p + sum y + smooth) over the whole batch.
 
     Args:
@@ -134,12 +80,14 @@ def dice_loss(prob: Tensor, target: Tensor, valid: Tensor, smooth: float = 1.0) 
         target: In [0, 1], (N, 1, H, W).
         valid: Weights, (N, 1, H, W).
         smooth: Added above and below. Default 1.
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
     """
     prob = _full(prob)
-    overlap, total = (prob * target * valid).sum(), ((prob + target) * valid).sum()
+    parts = prob * target * valid, (prob + target) * valid
+    overlap, total = _sums(*parts, over_ranks=over_ranks)
     return 1 - (2 * overlap + smooth) / (total + smooth)
 
 
@@ -149,6 +97,7 @@ def bce_dice(
     valid: Tensor,
     double_sigmoid: bool = False,
     smooth: float = 1.0,
+    over_ranks: bool = False,
 ) -> Tensor:
     """BCE plus Dice of one logit map (method section "Stage 2").
 
@@ -159,6 +108,7 @@ def bce_dice(
         double_sigmoid: Apply the sigmoid once more, as the released code does: a perfect mask then
             still costs 1.49 at 7 % foreground. Default False.
         smooth: Of the Dice term. Default 1.
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
@@ -166,11 +116,17 @@ def bce_dice(
     logits = _full(logits)
     if double_sigmoid:
         logits = torch.sigmoid(logits)
-    return bce(logits, target, valid) + dice_loss(torch.sigmoid(logits), target, valid, smooth)
+    dice = dice_loss(torch.sigmoid(logits), target, valid, smooth, over_ranks)
+    return bce(logits, target, valid, over_ranks) + dice
 
 
 def ce_dice(
-    logits: Tensor, label: Tensor, ignore_index: int, weight: Tensor | None, smooth: float = 1.0
+    logits: Tensor,
+    label: Tensor,
+    ignore_index: int,
+    weight: Tensor | None,
+    smooth: float = 1.0,
+    over_ranks: bool = False,
 ) -> Tensor:
     """Softmax cross-entropy plus the mean Dice loss of all classes, over valid pixels.
 
@@ -180,6 +136,7 @@ def ce_dice(
         ignore_index: Label that counts nowhere.
         weight: Further weight per pixel, (N, H, W), or None.
         smooth: Of the Dice term. Default 1.
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
@@ -190,16 +147,18 @@ def ce_dice(
         valid = valid * weight
     safe = torch.where(label == ignore_index, torch.zeros_like(label), label)
     loss = F.cross_entropy(logits, safe, reduction='none')
-    entropy = (loss * valid).sum() / valid.sum().clamp(min=1e-12)
+    entropy = _ratio(loss * valid, valid, over_ranks)
     prob, weights = torch.softmax(logits, 1), valid.unsqueeze(1)
     target = F.one_hot(safe, logits.shape[1]).movedim(-1, 1)
-    dims = (0, 2, 3)
-    overlap, total = (prob * target * weights).sum(dims), ((prob + target) * weights).sum(dims)
+    parts = prob * target * weights, (prob + target) * weights
+    overlap, total = _sums(*parts, over_ranks=over_ranks, dims=(0, 2, 3))
     ratio = (2 * overlap + smooth) / (total + smooth)
     return entropy + 1 - ratio.mean()
 
 
-def consistency(logits: Tensor, other: Tensor, valid: Tensor, threshold: float = 0.5) -> Tensor:
+def consistency(
+    logits: Tensor, other: Tensor, valid: Tensor, threshold: float = 0.5, over_ranks: bool = False
+) -> Tensor:
     """Each view's BCE against the other view's thresholded mask (paper, equation of L_cons).
 
     ``BCE(M1, 1[M2 > t]) + BCE(M2, 1[M1 > t])``; the masks are constants to the gradient.
@@ -209,6 +168,7 @@ def consistency(logits: Tensor, other: Tensor, valid: Tensor, threshold: float =
         other: Of the other view, (N, 1, H, W).
         valid: Weights, (N, 1, H, W).
         threshold: t, on the probability. Default 0.5.
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
@@ -217,11 +177,16 @@ def consistency(logits: Tensor, other: Tensor, valid: Tensor, threshold: float =
     with torch.no_grad():
         mask = (logits.sigmoid() > threshold).to(logits.dtype)
         other_mask = (other.sigmoid() > threshold).to(other.dtype)
-    return bce(logits, other_mask, valid) + bce(other, mask, valid)
+    return bce(logits, other_mask, valid, over_ranks) + bce(other, mask, valid, over_ranks)
 
 
 def complementary(
-    fg: Tensor, bg: Tensor, uc: Tensor, valid: Tensor, softmax: bool = False
+    fg: Tensor,
+    bg: Tensor,
+    uc: Tensor,
+    valid: Tensor,
+    softmax: bool = False,
+    over_ranks: bool = False,
 ) -> Tensor:
     """Mean over valid pixels of fg*bg + fg*uc + bg*uc (paper, equation of L_comp).
 
@@ -232,6 +197,7 @@ def complementary(
         valid: Weights, (N, 1, H, W).
         softmax: Take a softmax over the three first, as the released code does: perfect maps then
             still cost 0.289. Default False.
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
@@ -239,7 +205,7 @@ def complementary(
     if softmax:
         fg, bg, uc = torch.softmax(torch.cat((fg, bg, uc), 1), 1).split(1, 1)
     overlap = fg * bg + fg * uc + bg * uc
-    return (overlap * valid).sum() / valid.sum().clamp(min=1e-12)
+    return _ratio(overlap * valid, valid, over_ranks)
 
 
 def area_weight(
@@ -248,6 +214,7 @@ def area_weight(
     reduction: str = 'sum',
     detach: bool = True,
     max_weight: float | None = 10.0,
+    over_ranks: bool = False,
 ) -> Tensor:
     """Compute beta = 1 / tanh(area), which grows as the predicted region shrinks.
 
@@ -259,6 +226,7 @@ def area_weight(
         detach: Whether beta carries no gradient. Default True.
         max_weight: Upper bound of beta, reached by raising small areas. Default 10; None: areas
             are raised to 1e-6 only, so that an empty prediction weighs 1e6.
+        over_ranks: Whether the sums are those of all processes. Default False.
 
     Returns:
         Scalar.
@@ -266,9 +234,9 @@ def area_weight(
     dims = (1, 2, 3)
     count = valid.sum(dims)
     share = (prob * valid).sum(dims) / count.clamp(min=1e-12)
-    area = share.sum()
+    area, images = _sums(share, (count > 0).to(share.dtype), over_ranks=over_ranks)
     if reduction == 'mean':
-        area = area / (count > 0).sum().clamp(min=1)
+        area = area / images.clamp(min=1)
     if detach:
         area = area.detach()
     floor = 1e-6 if max_weight is None else math.atanh(1 / max_weight)

@@ -14,7 +14,8 @@ class SIDLoss(nn.Module):
     ``b1 * BCE-Dice(FG, Y) + b2 * BCE-Dice(BG, 1 - Y) + mean(FG*BG + FG*UC + BG*UC)`` with
     ``b = 1 / tanh(area)``. The defaults are ours; the released code is
     ``double_sigmoid=True, comp_softmax=True, detach_beta=False, max_beta=None`` and the paper's
-    area ratio ``area='mean'``. With ``area='sum'`` the betas depend on the batch size of each GPU.
+    area ratio ``area='mean'``. With ``area='sum'`` the betas depend on the batch size, by default
+    on that of each process (``reduce_over_ranks``).
 
     Args:
         double_sigmoid: A second sigmoid in the two BCE-Dice terms. Default False.
@@ -25,6 +26,11 @@ class SIDLoss(nn.Module):
             1e-6, 1e6, which an empty prediction reaches.
         smooth: Of the Dice terms. Default 1.
         loss_weight: Factor on all three terms. Default 1.
+        reduce_over_ranks: In training with several processes, whether all sums, the areas of the
+            betas among them, are those over the batches of all of them, so that the gradient is
+            that of one process with the whole batch; costs seven all-reductions of scalars a step.
+            Default False: each process sums over its own batch, and DistributedDataParallel
+            averages the gradients.
 
     Shapes:
         logits fg, bg, uc (N, 1, H, W), label (N, H, W); results scalars.
@@ -42,6 +48,7 @@ class SIDLoss(nn.Module):
         max_beta: float | None = 10.0,
         smooth: float = 1.0,
         loss_weight: float = 1.0,
+        reduce_over_ranks: bool = False,
     ) -> None:
         super().__init__()
         if area not in ('sum', 'mean'):
@@ -57,6 +64,7 @@ class SIDLoss(nn.Module):
         self.max_beta = max_beta
         self.smooth = smooth
         self.loss_weight = loss_weight
+        self.reduce_over_ranks = reduce_over_ranks
 
     def forward(
         self,
@@ -85,16 +93,17 @@ class SIDLoss(nn.Module):
         target, valid = binary_target(label, ignore_index)
         fg, bg, uc = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (fg, bg, uc))
         p_fg, p_bg, p_uc = fg.sigmoid(), bg.sigmoid(), uc.sigmoid()
-        policy = (self.area, self.detach_beta, self.max_beta)
+        policy = (self.area, self.detach_beta, self.max_beta, self.reduce_over_ranks)
         beta_fg, beta_bg = area_weight(p_fg, valid, *policy), area_weight(p_bg, valid, *policy)
-        form = (self.double_sigmoid, self.smooth)
+        form = (self.double_sigmoid, self.smooth, self.reduce_over_ranks)
         loss_fg = beta_fg * bce_dice(fg, target, valid, *form)
         opposite, counted = 1 - target, valid
         if background is not None:
             opposite, known = binary_target(background, ignore_index)
             counted = valid * known
         loss_bg = beta_bg * bce_dice(bg, opposite, counted, *form)
-        loss_comp = complementary(p_fg, p_bg, p_uc, valid, self.comp_softmax)
+        last = (self.comp_softmax, self.reduce_over_ranks)
+        loss_comp = complementary(p_fg, p_bg, p_uc, valid, *last)
         return {
             'loss_fg': self.loss_weight * loss_fg,
             'loss_bg': self.loss_weight * loss_bg,

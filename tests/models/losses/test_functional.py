@@ -7,6 +7,7 @@ import torch
 
 from condseg_mmseg.models import BCEDiceLoss, SIDLoss
 from condseg_mmseg.models.losses import functional as F
+from condseg_mmseg.models.losses.labels import check_labels, foreground_labels
 
 
 def logit(p):
@@ -172,12 +173,12 @@ def test_logged_dice_by_hand():
 
 def test_foreground_labels_join_classes_and_keep_ignored():
     label = torch.tensor([[[0, 1, 2, 255]]])
-    assert F.foreground_labels(label, (2,)).tolist() == [[[0, 0, 1, 255]]]
+    assert foreground_labels(label, (2,)).tolist() == [[[0, 0, 1, 255]]]
 
 
 def test_unbinarised_labels_are_refused():
     with pytest.raises(ValueError, match=r'labels must be 0..1 or 255 .* got also \[7\]'):
-        F.check_labels(torch.tensor([0, 1, 7, 255]), 2)
+        check_labels(torch.tensor([0, 1, 7, 255]), 2)
 
 
 # ------------------------------------------------------------------------------ soft labels
@@ -220,16 +221,16 @@ def test_logged_dice_cuts_soft_labels_at_half():
 
 def test_soft_labels_pass_and_wrong_ones_are_named():
     label = torch.tensor([[[0.0, 0.25, 1.0, 255.0]]])
-    F.check_labels(label, 2)
-    assert F.foreground_labels(label, (1,)) is label
+    check_labels(label, 2)
+    assert foreground_labels(label, (1,)) is label
     with pytest.raises(ValueError, match=r'foreground of soft labels is class 1, got \(0, 1\)'):
-        F.foreground_labels(label, (0, 1))
+        foreground_labels(label, (0, 1))
     with pytest.raises(ValueError, match=r'float32\) need two classes .* got num_classes=3 and'):
-        F.check_labels(label, 3)
+        check_labels(label, 3)
     for wrong in (-0.5, 1.5, 254.0, math.nan):
         with pytest.raises(ValueError, match=rf'in \[0, 1\] or be 255 .* got also \[{wrong}\]'):
-            F.check_labels(torch.tensor([0.5, wrong]), 2)
-    F.check_labels(torch.tensor([0.5, -1.0]), 2, ignore_index=-1)
+            check_labels(torch.tensor([0.5, wrong]), 2)
+    check_labels(torch.tensor([0.5, -1.0]), 2, ignore_index=-1)
 
 
 @pytest.mark.parametrize(
