@@ -1,5 +1,5 @@
-# An AdamW schedule of few steps, by iterations, without an average of the weights: one epoch of warm-up
-# (two steps or more), then cosine to the end. A leaf sets train_cfg.max_epochs.
+# An AdamW schedule of few steps, by iterations, without an average of the weights: one epoch of
+# warm-up (two steps or more), then cosine to the end. A leaf sets train_cfg.max_epochs.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
