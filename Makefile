@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all wheel lint format clean
+.PHONY: help install demo test test-slow test-all results wheel lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-slow: install ## Run the slow tests only
 
 test-all: install ## Run all tests
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+results: install ## Rebuild the tables of docs/results/comparison from the committed scores
+	$(PYTHON) tools/dev/results.py
 
 wheel: install ## Build both wheels, install them into a fresh environment, and run them in another folder
 	rm -rf dist

@@ -61,8 +61,8 @@ image: `docs/results/weights` of the repository of condseg-mmseg.
 * **Trained on**: {training}.
 * **Weights**: {kind}, seed {seed}, from commit {commit}.
 * **Limits**: one hospital, small images, a small network. Other endoscopes, light and preparation
-  may give much worse masks. Nearly every training image shows a polyp, so frames without one may get
-  false marks. No medical device: not for diagnosis or treatment.
+  may give much worse masks. Nearly every training image shows a polyp, so frames without one may
+  get false marks. No medical device: not for diagnosis or treatment.
 * **Terms**: for research and education, see LICENSE. Images of Kvasir-SEG: Jha et al., MMM 2020,
   and Borgli et al., HyperKvasir, Scientific Data 7, 283, 2020 (CC BY 4.0).
 * **SHA-256**: `{sha256}`
