@@ -34,8 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import evidence_runs
-from ablate import check, slug
-from dev_common import ROOT, exit_on_sigterm
+from dev_common import ROOT, check, exit_on_sigterm, slug
 from evidence_runs import UNSEEN, Planned
 from run_queue import Run, RunQueue, Scored
 
