@@ -11,7 +11,7 @@ from condseg_mmseg.evaluation.grouped_interval import mean_difference
 from condseg_mmseg.utils.errors import UserError
 
 NAMES = ['1', '2', '30', '31', '60', '61']  # frames of CVC-ClinicDB, of three sequences
-HEAD = 'img_path,tp,fp,fn,tn,dice,iou,weighted_f,mae\n'
+HEAD = 'img_path,tp,fp,fn,tn,dice,iou,weighted_f,mae,object_recall,object_precision\n'
 
 
 def write(root, part, label, seed, dice, kinds=('', '_best', '_unseen')):
@@ -22,7 +22,7 @@ def write(root, part, label, seed, dice, kinds=('', '_best', '_unseen')):
     (folder / f'{stem}.json').write_text(json.dumps(record))
     for kind in kinds:
         rows = [
-            f'{name},{5 * i},0,5,{95 - 5 * i},{d},{d - 10},{d},1.0'
+            f'{name},{5 * i},0,5,{95 - 5 * i},{d},{d - 10},{d},1.0,100,{"" if i else 50}'
             for i, (name, d) in enumerate(zip(NAMES, dice, strict=True))
         ]
         (folder / f'{stem}{kind}.csv').write_text(HEAD + '\n'.join(rows) + '\n')
@@ -47,7 +47,8 @@ def test_mean_and_deviation_over_seeds_and_sizes(root):
     line = results.scores_table(results.finished('table', root)).splitlines()[2]
     # means 80 and 82; thirds of two images: (80 + 82) / 2 and (82 + 84) / 2 are 81 and 83
     assert line == (
-        '| FPN | 0, 1 | 81.0 ± 1.4 | 71.0 ± 1.4 | 81.0 ± 1.4 | 1.0 ± 0.0 | 82.0 ± 1.4 | '
+        '| FPN | 0, 1 | 81.0 ± 1.4 | 71.0 ± 1.4 | 81.0 ± 1.4 | 1.0 ± 0.0 | '
+        '100.0 ± 0.0 | 50.0 ± 0.0 | 82.0 ± 1.4 | '
         '87.5 ± 0.7 | 73.5 ± 2.1 | 81.0 ± 1.4 | 2.00 | 1.50 |'
     )
 

@@ -45,7 +45,7 @@ from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.lock import locked
 
 PARTS = ('search', 'table', 'minutes', 'ablation')
-EXTRA = ('weighted_f', 'mae')
+EXTRA = ('weighted_f', 'mae', 'object_recall', 'object_precision')
 COUNTS = ('tp', 'fp', 'fn', 'tn')  # tp + fn is the size of the object
 NOT_FINITE = 'parameters are not finite'  # what CheckFiniteHook says
 

@@ -27,6 +27,7 @@ from condseg_mmseg.utils.tables import number, table
 
 OURS = 'ConDSeg, two stages'
 BASELINES = ('FPN', *OTHERS)
+OBJECTS = ('object_recall', 'object_precision')
 SIZES = ('small', 'medium', 'large')
 # of Kvasir-SEG, as the paper of ConDSeg prints them: mIoU, mDice
 PUBLISHED = {
@@ -100,7 +101,17 @@ def search(root: Path) -> str:
 
 def scores_table(runs: Runs, kind: str = '') -> str:
     """Scores of the last checkpoints; those on Kvasir-SEG with the best epoch and the costs."""
-    head = ['method', 'seeds', 'mDice', 'mIoU', 'weighted F', 'MAE', *SIZES]
+    head = [
+        'method',
+        'seeds',
+        'mDice',
+        'mIoU',
+        'weighted F',
+        'MAE',
+        'objects found',
+        'marks right',
+        *SIZES,
+    ]
     head += [] if kind else ['best epoch: mDice', 's per step', 'parameters (M)']
     rows = []
     for label, found in runs.items():
@@ -109,7 +120,7 @@ def scores_table(runs: Runs, kind: str = '') -> str:
         true, size = pixels.T
         groups, _ = size_groups(np.stack([true, 0 * true, 0 * true, size - true], axis=1))
         row = [label, ', '.join(str(run.record['seed']) for run in found), over_seeds(dice)]
-        row += [over_seeds(stacked(found, kind, s)) for s in ('iou', 'weighted_f', 'mae')]
+        row += [over_seeds(stacked(found, kind, s)) for s in ('iou', 'weighted_f', 'mae', *OBJECTS)]
         row += [over_seeds(dice[:, groups == name]) for name in SIZES]
         if not kind:
             seconds = [run.record['seconds_per_iteration'] for run in found]
