@@ -47,6 +47,7 @@ CARD = """\
 ```python
 from condseg_mmseg.apis import pretrained
 from mmseg.apis import inference_model
+
 network = pretrained('{name}')
 mask = inference_model(network, 'frame.jpg').pred_sem_seg.data  # (1, H, W), 1 is polyp
 ```
