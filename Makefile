@@ -19,21 +19,22 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all wheel lint format clean
+.PHONY: help install demo test test-slow test-all results wheel lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make the environment .venv with pinned versions, and install this package into it
+install: $(STAMP) ## Make the environment .venv with pinned versions, and install this package and its weights into it
 
-$(STAMP): setup.py pyproject.toml condseg_mmseg/version.py $(CONSTRAINTS) $(wildcard condseg_mmseg/ops/csrc/*)
+$(STAMP): setup.py pyproject.toml condseg_mmseg/version.py $(CONSTRAINTS) $(wildcard condseg_mmseg/ops/csrc/*) \
+		weights/pyproject.toml $(wildcard weights/condseg_mmseg_weights/*.*)
 	@test -x $(PYTHON) || $(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON3) is not Python 3.10 or newer; name one: make install PYTHON3=python3.11"; exit 1; }
 	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
 ifneq ($(TORCH_INDEX),)
 	$(PYTHON) -m pip install --no-deps --index-url $(TORCH_INDEX) $(TORCH)
 endif
-	$(PYTHON) -m pip install -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
+	$(PYTHON) -m pip install -c $(CONSTRAINTS) -e '.[$(EXTRAS)]' ./weights
 	@touch $@
 
 demo: install ## Generate data, train a small ConDSeg on it, score it, draw its predictions
@@ -48,14 +49,19 @@ test-slow: install ## Run the slow tests only
 test-all: install ## Run all tests
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
 
-wheel: install ## Build the wheel, install it into a fresh environment, and run it in another folder
+results: install ## Rebuild the tables of docs/results/comparison from the committed scores
+	$(PYTHON) tools/dev/results.py
+
+wheel: install ## Build both wheels, install them into a fresh environment, and run them in another folder
 	rm -rf dist
 	$(PYTHON) -m build --wheel
+	$(PYTHON) -m build --wheel weights --outdir dist
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		$(PYTHON3) -m venv "$$folder/env" && \
-		"$$folder/env/bin/pip" install -q -c $(CONSTRAINTS) "$$(echo dist/*.whl)[$(WHEEL_EXTRAS)]" && \
+		"$$folder/env/bin/pip" install -q -c $(CONSTRAINTS) "$$(echo dist/condseg_mmseg-*.whl)[$(WHEEL_EXTRAS)]" dist/condseg_mmseg_weights-*.whl && \
 		cd "$$folder" && PATH="$$folder/env/bin:$$PATH" && \
-		condseg check --environment && condseg configs && condseg demo --quick
+		condseg check --environment && condseg configs && condseg demo --quick && \
+		python -c 'from condseg_mmseg.apis import pretrained; pretrained()'
 
 lint: install ## Check style, formatting and types
 	$(PYTHON) -m ruff check .
@@ -67,5 +73,5 @@ format: install ## Fix what ruff can fix by itself
 	$(PYTHON) -m ruff format .
 
 clean: ## Remove caches and build products (not .venv, not work_dirs)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist *.egg-info weights/build weights/*.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find condseg_mmseg configs tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -92,7 +92,7 @@ def test_config_names(root):
         (NAME, True),
         (NAME.replace('r50', 'r50_official'), True),
         ('condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256', True),
-        ('condseg_lite0_1xb8-20e_kvasir-seg-160x160', True),
+        ('condseg_lite0_1xb8-12e_kvasir-seg-160x160', True),
         ('condseg_pvt_v2_b2_1xb12-300e_isic2018-256x256', True),
         ('condseg_1xb12-300e_kvasir-seg-256x256', False),  # no encoder
         ('condseg_r50_b12-300e_kvasir-seg-256x256', False),  # no GPUs

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..utils.extras import require
 from .functional import scores_from_counts
+from .objects import covered_share
 from .structure_measures import mean_absolute_error, normalize_map, s_measure, weighted_f_measure
 from .surface import hausdorff_95, surface_dice
 from .threshold_curves import adaptive_counts, e_measure, threshold_counts
@@ -48,6 +49,8 @@ EXTRA_SCORES = dict(
     iou_256=ExtraScore('mIoU256'),
     hd95=ExtraScore('mHD95', higher_is_better=False, unit='px', needs_map=False),
     surface_dice=ExtraScore('mSurfaceDice', needs_map=False),
+    object_recall=ExtraScore('mObjectRecall', needs_map=False),
+    object_precision=ExtraScore('mObjectPrecision', needs_map=False),
 )
 """Names as in ``extra_metrics`` and in the CSV file, in the order of both."""
 
@@ -151,6 +154,8 @@ class ExtraScorer:
             iou_256=lambda: curves['iou'].mean(),
             hd95=lambda: hausdorff_95(pred, target),
             surface_dice=lambda: surface_dice(pred, target, self.surface_tolerance),
+            object_recall=lambda: covered_share(target, pred),
+            object_precision=lambda: covered_share(pred, target),
         )
         skipped = _SKIPPED if self.empty_policy == 'skip' and not some else ()
         scores = [math.nan if n in skipped else float(formulas[n]()) for n in self.names]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..utils.extras import require
 from .extra_scores import EXTRA_SCORES
+from .grouped_interval import MeanDifference, mean_difference
 
 EQUAL = 1e-9
 """Differences up to this are equal: the files hold every digit."""
@@ -36,6 +38,29 @@ def wilcoxon_p(differences: np.ndarray) -> float:
     if not differences.any():
         return 1.0
     return float(wilcoxon(differences, zero_method='wilcox').pvalue)
+
+
+def over_groups(
+    a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None = None
+) -> MeanDifference | None:
+    """Estimate B - A for new groups, and for new trainings where both sides have several seeds.
+
+    Args:
+        a: One score of joined images, shape (seeds, N); an image with NaN is left out.
+        b: Of the other, shape (seeds, N).
+        groups: Group of each image. Default None: every image is its own.
+
+    Returns:
+        As of :func:`.grouped_interval.mean_difference`; None where fewer than two groups are left.
+    """
+    defined = ~(np.isnan(a).any(0) | np.isnan(b).any(0))
+    kept = [
+        group for group, keep in zip(groups or range(len(defined)), defined, strict=True) if keep
+    ]
+    if len(set(kept)) < 2:
+        return None
+    few = min(len(a), len(b)) < 2
+    return mean_difference(b[:, defined], a[:, defined], kept, fixed_seeds=few)
 
 
 def compare_score(a: np.ndarray, b: np.ndarray, score: str, interval: np.ndarray) -> dict[str, Any]:

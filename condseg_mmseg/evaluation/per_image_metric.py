@@ -71,6 +71,8 @@ class PerImageBinaryMetric(BaseMetric):
     ``hd95``                  ``mHD95``              labels; in **pixels** of the scored size,
                                                      lower is better; needs MONAI
     ``surface_dice``          ``mSurfaceDice``       labels; needs MONAI
+    ``object_recall``         ``mObjectRecall``      labels
+    ``object_precision``      ``mObjectPrecision``   labels
     ========================  =====================  ==========================================
 
     Probabilities are those of ``seg_logits``: as they are for one channel, where mmseg has

@@ -29,19 +29,23 @@ class ScoreFile:
         names: ``img_path`` of each row.
         scores: Shape (N,) per score, NaN where undefined.
         pixels: tp + fn and all pixels of each row, shape (N, 2), or None without counts.
+        groups: Group of each row, or None where none was asked for.
     """
 
     path: str
     names: list[str]
     scores: dict[str, np.ndarray]
     pixels: np.ndarray | None
+    groups: list[str] | None = None
 
 
-def read_scores(path: str | Path) -> ScoreFile:
+def read_scores(path: str | Path, group_column: str | None = None) -> ScoreFile:
     """Read a CSV file of ``PerImageBinaryMetric`` or of ``condseg evaluate``.
 
     Args:
         path: The file.
+        group_column: Column that names the group of each image, such as its video, and is no
+            score. Default None.
 
     Raises:
         UserError: It is no such file: columns are missing, a row is of another length, a cell is
@@ -54,7 +58,9 @@ def read_scores(path: str | Path) -> ScoreFile:
             numbered = [(lines.line_num, row) for row in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f'{path} cannot be read as a CSV file of scores: {error}') from error
-    names = [column for column in header if column not in _NOT_SCORES]
+    if group_column is not None and group_column not in header:
+        raise UserError(f'{path} has no column {group_column}; it has {", ".join(header)}')
+    names = [column for column in header if column not in (*_NOT_SCORES, group_column)]
     if 'img_path' not in header or not names:
         raise UserError(
             f'{path}: expected the columns img_path and at least one score, as '
@@ -71,6 +77,7 @@ def read_scores(path: str | Path) -> ScoreFile:
     cells = dict(zip(header, zip(*rows, strict=True), strict=True))
     images = list(cells.pop('img_path'))
     cells.pop('size', None)
+    groups = None if group_column is None else list(cells.pop(group_column))
     _refuse_twice(path, images)
     columns = {
         name: np.array([_number(path, *cell, name) for cell in zip(numbers, texts, strict=True)])
@@ -80,7 +87,7 @@ def read_scores(path: str | Path) -> ScoreFile:
     if columns.keys() >= set(_COUNTS):
         tp, fp, fn, tn = (columns[column] for column in _COUNTS)
         pixels = np.stack([tp + fn, tp + fp + fn + tn], axis=1)
-    return ScoreFile(str(path), images, {name: columns[name] for name in names}, pixels)
+    return ScoreFile(str(path), images, {name: columns[name] for name in names}, pixels, groups)
 
 
 def _number(path: str | Path, line: int, text: str, column: str) -> float:

@@ -4,7 +4,7 @@
 _base_ = [
     '../_base_/models/fcn_lite0.py',
     '../_base_/datasets/kvasir_seg_160x160.py',
-    '../_base_/schedules/schedule_cpu.py',
+    '../_base_/schedules/schedule_short.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(data_preprocessor=dict(size=_base_.img_size[::-1]))

@@ -10,8 +10,10 @@ import pytest
 from helpers import ROOT
 from scipy import stats
 
+from condseg_mmseg.apis.compare import compare
 from condseg_mmseg.cli import main
 from condseg_mmseg.evaluation.bootstrap import bootstrap_interval
+from condseg_mmseg.evaluation.grouped_interval import mean_difference
 from condseg_mmseg.evaluation.score_file import read_scores
 
 RESULTS = ROOT / 'docs' / 'results' / 'kvasir-seg-160x160'
@@ -141,8 +143,8 @@ def test_text(files: tuple, capsys: pytest.CaptureFixture) -> None:
     report, out = run(capsys, *files)
     low, high = report['scores']['dice']['interval']
     (line,) = (line for line in out.splitlines() if line.startswith('| dice '))
-    expected = ['dice', '67.50', '68.25', '+0.75', f'{low:+.2f} .. {high:+.2f}', '0.7500']
-    expected += ['2', '1', '1', '1']
+    expected = ['dice', '67.50', '68.25', '+0.75', f'{low:+.2f} .. {high:+.2f}']
+    expected += [f'{report["scores"]["dice"]["detectable"]:.2f}', '0.7500', '2', '1', '1', '1']
     assert [cell.strip() for cell in line.split('|')[1:-1]] == expected
     assert '| mae (lower is better) |' in out
 
@@ -289,3 +291,63 @@ def test_missing_scipy_names_the_extra(
     monkeypatch.setitem(sys.modules, 'scipy', None)
     monkeypatch.setitem(sys.modules, 'scipy.stats', None)
     assert 'pip install "condseg-mmseg[metrics]"' in refuse(capsys, *files)
+
+
+# ------------------------------------------------------------------------ groups and seeds
+
+
+def many(folder: Path, side: str, seeds: int, rng: np.random.Generator) -> tuple[list, np.ndarray]:
+    """Files of twelve images for several seeds, and their scores."""
+    scores = 70 + rng.normal(0, 5, (seeds, 12))
+    names = [f'{i}.png' for i in range(12)]
+    paths = []
+    for seed, row in enumerate(scores):
+        rows = {n: (v, f'v{i // 3}') for i, (n, v) in enumerate(zip(names, row, strict=True))}
+        items = list(rows.items())[::-1] if seed else rows.items()  # in another order
+        paths.append(write(folder / f'{side}{seed}.csv', dict(items), ('dice', 'video')))
+    return paths, scores
+
+
+def test_groups_and_seeds_are_those_of_the_grouped_interval(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    (a, x), (b, y) = (many(tmp_path, side, 3, rng) for side in 'ab')
+    table = tmp_path / 'groups.csv'
+    table.write_text('image,video\n' + ''.join(f'{i},v{i // 3}\n' for i in range(12)))
+    expected = mean_difference(y, x, [i // 3 for i in range(12)])
+    report = compare(a, b, groups='video')
+    assert (report['seeds'], report['groups'], report['images']) == ([3, 3], 4, 12)
+    found = report['scores']['dice']
+    assert list(report['scores']) == ['dice']  # the column of groups is no score
+    assert found['interval'] == pytest.approx([expected.low, expected.high])
+    assert found['detectable'] == pytest.approx(expected.detectable)
+    assert found['mean_difference'] == pytest.approx(expected.difference)
+    single = compare(a[0], b[0], groups='video')['scores']['dice']
+    fixed = mean_difference(y[:1], x[:1], [i // 3 for i in range(12)], fixed_seeds=True)
+    assert single['interval'] == pytest.approx([fixed.low, fixed.high])
+    for path in (*a, *b):  # without the column, from a table
+        lines = [line.rpartition(',')[0] for line in path.read_text().splitlines()]
+        path.write_text('\n'.join(lines) + '\n')
+    report, text = run(
+        capsys, a[0], b[0], '--seeds-a', *a[1:], '--seeds-b', *b[1:], '--groups', table
+    )
+    assert report['scores']['dice']['interval'] == pytest.approx([expected.low, expected.high])
+    assert '12 images, joined by path, in 4 groups; 3 seeds of A, 3 of B' in text
+    assert f'{expected.detectable:.2f}' in text
+
+
+def test_two_files_keep_their_interval_and_gain_what_is_detectable(files, capsys) -> None:
+    report, _ = run(capsys, *files)
+    dice = report['scores']['dice']
+    assert report['groups'] is None
+    gains = np.array([[4.0, -2, 0, 1]])
+    expected = mean_difference(gains, 0 * gains, fixed_seeds=True)
+    assert dice['detectable'] == pytest.approx(expected.detectable)
+    assert dice['interval'] != pytest.approx([expected.low, expected.high])  # a bootstrap
+
+
+def test_wrong_groups_and_seeds_are_refused(files, capsys) -> None:
+    assert 'has no column video; it has img_path, dice, mae' in refuse(
+        capsys, *files, '--groups', 'video'
+    )
+    other = write(files[0].parent / 'other.csv', dict(z=(1, 2)))
+    assert 'share no image' in refuse(capsys, *files, '--seeds-a', other)

@@ -20,14 +20,14 @@ from condseg_mmseg.utils.errors import UserError
 
 CONFIG = "test_evaluator = dict(type='PerImageBinaryMetric')\ntrain_cfg = dict(max_epochs=2)\n"
 CSV = (
-    'img_path,tp,fp,fn,tn,iou,dice,recall,precision,f2,accuracy,weighted_f,mae\n'
-    'data/images/a.jpg,2,1,1,96,50.0,66.66666666666667,66.7,66.7,66.7,98.0,61.23456,0.98765\n'
-    'data/images/b.jpg,0,0,0,100,100.0,100.0,,,,100.0,,0.0\n'
+    'img_path,tp,fp,fn,tn,iou,dice,recall,precision,f2,accuracy,weighted_f,mae,object_recall,object_precision\n'
+    'data/images/a.jpg,2,1,1,96,50.0,66.66666666666667,66.7,66.7,66.7,98.0,61.23456,0.98765,100.0,50.0\n'
+    'data/images/b.jpg,0,0,0,100,100.0,100.0,,,,100.0,,0.0,,\n'
 )
 COMPACT = (
-    'img_path,tp,fp,fn,tn,dice,iou,weighted_f,mae\n'
-    'a,2,1,1,96,66.667,50.000,61.235,0.988\n'
-    'b,0,0,0,100,100.000,100.000,,0.000\n'
+    'img_path,tp,fp,fn,tn,dice,iou,weighted_f,mae,object_recall,object_precision\n'
+    'a,2,1,1,96,66.667,50.000,61.235,0.988,100.000,50.000\n'
+    'b,0,0,0,100,100.000,100.000,,0.000,,\n'
 )
 RECORD = {'last': {'image/mDice': 81.234, 'image/mIoU': 72.0}, 'seconds_per_iteration': 2.5}
 
@@ -84,7 +84,7 @@ def test_a_compact_file_is_read_like_the_full_one(tmp_path):
     path = tmp_path / 'x.csv'
     path.write_text(COMPACT)
     read = read_scores(path)
-    assert list(read.scores) == ['dice', 'iou', 'weighted_f', 'mae']
+    assert list(read.scores) == ['dice', 'iou', *evidence.EXTRA]
     assert read.pixels.tolist() == [[3, 100], [0, 100]]
 
 
@@ -109,7 +109,7 @@ def test_a_finished_run_leaves_its_files_and_is_not_repeated(planned, queue, cap
     ]
     shutil.rmtree('out')  # the state is lost, the files are there
     assert [str(run) for run in make().todo()] == ['FPN: two, seed 0']
-    assert make().scores() == {'FPN: one': 81.234, 'ConDSeg: one': 81.234}
+    assert make().scores() == {'FPN: one': 83.33, 'ConDSeg: one': 83.33}  # of the CSV files
 
 
 def test_a_run_that_was_not_published_yet_is_not_trained_again(planned):

@@ -1,4 +1,4 @@
-"""EMAHook as schedule_cpu_ema.py has it: what is validated, saved, resumed and handed over."""
+"""EMAHook as schedule_cpu.py has it: what is validated, saved, resumed and handed over."""
 
 import mmcv
 import numpy as np
@@ -12,7 +12,7 @@ from condseg_mmseg.engine.best_checkpoint import best_checkpoint
 from condseg_mmseg.engine.strict_pretrained import StrictPretrained
 
 DEMO = ROOT / 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'
-SCHEDULE = ROOT / 'configs/_base_/schedules/schedule_cpu_ema.py'
+SCHEDULE = ROOT / 'configs/_base_/schedules/schedule_cpu.py'
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from condseg_mmseg.engine.channels_last import ChannelsLastHook
 
 CONFIGS = ROOT / 'configs' / 'condseg'
-LITE0 = CONFIGS / 'condseg_lite0_1xb8-20e_kvasir-seg-160x160.py'
+LITE0 = CONFIGS / 'condseg_lite0_1xb8-12e_kvasir-seg-160x160.py'
 DEMO = CONFIGS / 'condseg_r18_1xb8-4e_demo-96x96.py'
 
 

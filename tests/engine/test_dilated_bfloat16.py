@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from condseg_mmseg.engine.dilated_bfloat16 import guard_dilated_bfloat16
 
-LITE0 = ROOT / 'configs' / 'condseg' / 'condseg_lite0_1xb8-20e_kvasir-seg-160x160.py'
+LITE0 = ROOT / 'configs' / 'condseg' / 'condseg_lite0_1xb8-12e_kvasir-seg-160x160.py'
 
 
 LAYOUTS = {

@@ -38,7 +38,7 @@ def test_default_results_are_as_before() -> None:
 def test_names_become_keys_in_one_order() -> None:
     result = evaluate(samples(), extra_metrics=tuple(reversed(EXTRA_SCORES)))
     extra = ['mSmeasure', 'maxEmeasure', 'meanEmeasure', 'adpEmeasure', 'mWeightedF', 'mMAE']
-    extra += ['mDice256', 'mIoU256', 'mHD95', 'mSurfaceDice']
+    extra += ['mDice256', 'mIoU256', 'mHD95', 'mSurfaceDice', 'mObjectRecall', 'mObjectPrecision']
     assert list(result) == [f'image/{key}' for key in BASE + extra]
 
 

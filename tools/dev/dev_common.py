@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +14,12 @@ from typing import Any, NoReturn
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 import condseg_mmseg  # noqa: F401 - registers our types
 from condseg_mmseg.utils.environment import environment
+from condseg_mmseg.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +33,30 @@ def build_model(config: Config) -> Any:
 def count(module: nn.Module) -> int:
     """Number of parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def check(source: str, config: Config) -> float:
+    """Build what a config describes, so that its errors come before the first run.
+
+    Returns:
+        Millions of parameters.
+
+    Raises:
+        UserError: A part is missing or does not build.
+    """
+    try:
+        model = build_model(config)
+        for name in ('train', 'val', 'test'):
+            DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset))
+    except Exception as error:  # a config may fail in any way
+        reason = ' '.join(str(error).split())
+        raise UserError(f'{source} cannot be built: {type(error).__name__}: {reason}') from error
+    return round(count(model) / 1e6, 2)
+
+
+def slug(label: str) -> str:
+    """Name of a label's folder."""
+    return re.sub(r'[^A-Za-z0-9._+-]+', '-', label).strip('-.')
 
 
 def made_with(threads: int, machine: str | None = None) -> dict[str, Any]:

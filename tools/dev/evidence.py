@@ -34,18 +34,18 @@ from pathlib import Path
 from typing import Any
 
 import evidence_runs
-from ablate import check, slug
-from dev_common import ROOT, exit_on_sigterm
+from dev_common import ROOT, check, exit_on_sigterm, slug
 from evidence_runs import UNSEEN, Planned
 from run_queue import Run, RunQueue, Scored
 
 from condseg_mmseg.engine.atomic_checkpoint import numbered_checkpoints
+from condseg_mmseg.evaluation.score_file import read_scores
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.lock import locked
 
 PARTS = ('search', 'table', 'minutes', 'ablation')
-EXTRA = ('weighted_f', 'mae')
+EXTRA = ('weighted_f', 'mae', 'object_recall', 'object_precision')
 COUNTS = ('tp', 'fp', 'fn', 'tn')  # tp + fn is the size of the object
 NOT_FINITE = 'parameters are not finite'  # what CheckFiniteHook says
 
@@ -67,9 +67,12 @@ class Evidence:
         self.results = checkout / 'docs' / 'results' / 'comparison'
 
     def scores(self) -> dict[str, float]:
-        """Label of a finished trial of the search -> mDice of its last epoch."""
-        records = [json.loads(path.read_text()) for path in self.results.glob('search/*.json')]
-        return {record['label']: record['last']['image/mDice'] for record in records}
+        """Label of a finished trial of the search -> mDice of its last weights, not averaged."""
+        found = {}
+        for path in sorted(self.results.glob('search/*.json')):
+            dice = read_scores(path.with_name(f'{path.stem}_unaveraged.csv')).scores['dice']
+            found[json.loads(path.read_text())['label']] = round(float(dice.mean()), 2)
+        return found
 
     def planned(self) -> list[Planned]:
         """All runs of the part that are known by now, in order.
@@ -136,7 +139,8 @@ class Evidence:
             return None
         record = json.loads(path.read_text(encoding='utf-8'))
         for key, value in _settings(planned).items():
-            if record[key] != value:
+            renamed = key == 'configs' and planned.part == 'search'  # see docs/results/log.md
+            if record[key] != value and not renamed:
                 raise UserError(f'{path} is of a run with other {key}: {record[key]}, not {value}')
         return record
 

@@ -17,6 +17,7 @@ multiply-adds that the metafiles have and takes seconds.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from itertools import takewhile, zip_longest
@@ -79,6 +80,10 @@ class Zoo:
 
     def __init__(self, root: Path, quick: bool) -> None:
         self.root, self.quick = root, quick
+        self.weights = {
+            json.loads(path.read_text(encoding='utf-8'))['config']: path.with_suffix('.safetensors')
+            for path in sorted(root.glob('weights/condseg_mmseg_weights/*.json'))
+        }
         self._measured: dict[str, Model] = {}  # each distinct network once
 
     def numbers(self, name: str, config: Config, recorded: dict[str, Model]) -> Model:
@@ -120,6 +125,8 @@ class Zoo:
             'Config': path.relative_to(self.root).as_posix(),
             'Metadata': metadata,
         }
+        if path.stem in self.weights:
+            model['Weights'] = self.weights[path.stem].relative_to(self.root).as_posix()
         reported = collection.get('Reported Results')
         if reported and (metadata.get('Stage'), metadata.get('Preset')) == (2, 'paper'):
             model['Results'] = [

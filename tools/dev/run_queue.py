@@ -103,7 +103,7 @@ class Run:
         else:
             self.files = [folder / 'stage1.py', folder / 'stage2.py']
             self.stages = [self.work_dir / file.stem for file in self.files]
-        self.metric_key = _metric_key(self.configs[-1], self.sources[-1])
+        self.metric_key = metric_key(self.configs[-1], self.sources[-1])
         self.parameters_m: float | None = None  # of the config that is scored
 
     def __str__(self) -> str:
@@ -179,7 +179,8 @@ class Run:
         }
 
 
-def _metric_key(config: Config, source: str) -> str:
+def metric_key(config: Config, source: str) -> str:
+    """Dotted key of the metric that writes the CSV file."""
     evaluators = config.get('test_evaluator')
     if isinstance(evaluators, dict) and evaluators.get('type') == METRIC:
         return 'test_evaluator'

@@ -1,20 +1,16 @@
-"""What trainings came to: scores of one run, statistics over seeds, the table of a report."""
+"""What a training came to: its scores and its time."""
 
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import condseg_mmseg  # noqa: F401 - allows the safe load of checkpoints
-from condseg_mmseg.utils.tables import number, table
 
 SCORES = ('image/mDice', 'image/mIoU', 'image/mRecall', 'image/mPrecision')
-SHOWN = SCORES[:2]  # in the table; the JSON file has all
 EPOCHS = ('best', 'last')
 Result = dict[str, Any]
 
@@ -77,148 +73,3 @@ def summarize(work_dir: Path) -> Result:
 def _iterations(checkpoint: Path) -> int:
     content = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)
     return content['meta']['iter']
-
-
-def moments(values: Sequence[float]) -> Result:
-    """Mean and sample standard deviation (n - 1 in the denominator; None for one value)."""
-    return {
-        'mean': round(statistics.mean(values), 3),
-        'std': round(statistics.stdev(values), 3) if len(values) > 1 else None,
-    }
-
-
-def aggregate(runs: Sequence[Result], baseline: str | None = None) -> Result:
-    """Mean and standard deviation over the seeds of every label.
-
-    Args:
-        runs: Finished runs: ``label``, ``seed``, ``parameters_m`` and the scores of their ``best``
-            and ``last`` epoch.
-        baseline: Label whose score with the same seed is subtracted. Default None: no differences.
-
-    Returns:
-        By label: ``seeds``, ``parameters_m``, and for ``best`` and ``last`` the moments of every
-        score; with a baseline ``difference`` with ``seeds`` (those that both finished) and the
-        moments of the paired differences.
-    """
-    by_label: dict[str, dict[int, Result]] = {}
-    for run in runs:
-        by_label.setdefault(run['label'], {})[run['seed']] = run
-    base = by_label.get(baseline or '', {})
-    summary = {}
-    for label, found in by_label.items():
-        parameters = next(iter(found.values()))['parameters_m']
-        entry = {'seeds': sorted(found), 'parameters_m': parameters}
-        summary[label] = entry | _over_seeds(found.values())
-        shared = sorted(found.keys() & base.keys())
-        if label != baseline and shared:
-            pairs = [_less(found[seed], base[seed]) for seed in shared]
-            summary[label]['difference'] = {'to': baseline, 'seeds': shared, **_over_seeds(pairs)}
-    return summary
-
-
-def _over_seeds(runs: Iterable[Result]) -> Result:
-    runs = list(runs)
-    return {
-        epoch: {
-            name: moments([run[epoch][name] for run in runs])
-            for name in runs[0][epoch]
-            if name != 'epoch'
-        }
-        for epoch in EPOCHS
-    }
-
-
-def _less(run: Result, base: Result) -> Result:
-    return {
-        epoch: {name: run[epoch][name] - base[epoch][name] for name in run[epoch]}
-        for epoch in EPOCHS
-    }
-
-
-def scores_table(record: Result) -> str:
-    """Markdown table of ``ablation.json``: of one seed the scores, of several their moments."""
-    summary, baseline = aggregate(record['runs'], record['baseline']), record['baseline']
-    if len(record['seeds']) == 1 and baseline is None:
-        return _one_seed(record['runs'])
-    head = ['method', 'seeds', 'parameters (M)', 'best: mDice / mIoU', 'last: mDice / mIoU']
-    if baseline is not None:
-        head += [f'{epoch}, less {_escape(baseline)}' for epoch in EPOCHS]
-    rows = []
-    for label, entry in summary.items():
-        row = [_escape(label), str(len(entry['seeds'])), str(entry['parameters_m'])]
-        row += [_cell(entry[epoch]) for epoch in EPOCHS]
-        if baseline is not None:
-            row += [_cell(entry.get('difference', {}).get(epoch), sign=True) for epoch in EPOCHS]
-        rows.append(row)
-    return table(head, rows, aligned=False)
-
-
-def _one_seed(runs: Sequence[Result]) -> str:
-    head = ['model', 'parameters (M)', 'iterations', 'best: mDice / mIoU', 'epoch']
-    rows = []
-    for run in runs:
-        best, last = (' / '.join(number(run[epoch][name], 1) for name in SHOWN) for epoch in EPOCHS)
-        values = run['parameters_m'], run['iterations'], best, run['best']['epoch'], last
-        rows.append([_escape(run['label']), *map(str, values)])
-    return table([*head, 'last: mDice / mIoU'], rows, aligned=False)
-
-
-def _escape(text: str) -> str:
-    return text.replace('|', '\\|')
-
-
-def _cell(scores: Result | None, sign: bool = False) -> str:
-    cells = []
-    for name in SHOWN if scores is not None else ():
-        assert scores is not None
-        mean = round(scores[name]['mean'], 1) + 0.0  # + 0.0: no -0.0
-        cells.append(f'{number(mean, 1, sign)} ± {number(scores[name]["std"], 1)}')
-    return ' / '.join(cells) or '-'
-
-
-def markdown(record: Result) -> str:
-    """The table with what a reader must know about it.
-
-    Args:
-        record: What ``ablation.json`` holds.
-    """
-    several = len(record['seeds']) > 1
-    over = 'mean ± standard deviation (n - 1) over ' if several else ''
-    note = (
-        f'Percent, per image on the validation list; {over}{_seeds(record["seeds"])}. "best" is '
-        'the best epoch by mIoU on these same images, "last" the last one.'
-    )
-    if record['baseline'] is not None:
-        note += ' Differences are paired by seed.'
-    if record['runs']:
-        note += f' {_where([run["environment"] for run in record["runs"]])}.'
-    text = [scores_table(record), note]
-    states: dict[str, dict[str, list[int]]] = {}
-    for run in record['unfinished']:
-        states.setdefault(run['state'], {}).setdefault(run['label'], []).append(run['seed'])
-    for state, labels in states.items():
-        names = ', '.join(f'{label} ({_seeds(seeds)})' for label, seeds in labels.items())
-        text.append(f'{state.capitalize()}: {names}.')
-    return '\n\n'.join(text)
-
-
-def _where(environments: Sequence[Result]) -> str:
-    def distinct(values: Iterable[object]) -> str:
-        return ' and '.join(dict.fromkeys(map(str, values)))
-
-    dates = sorted(env['date'][:10] for env in environments)
-    threads = distinct(env['machine']['threads'] for env in environments)
-    parts = [
-        distinct(env['machine']['cpu'] for env in environments),
-        f'{threads} thread{"" if threads == "1" else "s"} a run',
-        f'torch {distinct(env["versions"]["torch"] for env in environments)}',
-        dates[0] if dates[0] == dates[-1] else f'{dates[0]} to {dates[-1]}',
-    ]
-    commits = [env['commit'].partition('+') for env in environments if env['commit']]
-    if commits:
-        parts.append(f'commit {distinct(head[:12] + "".join(rest) for head, *rest in commits)}')
-    return ', '.join(parts)
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f'seed{"s" if len(seeds) > 1 else ""} {", ".join(map(str, seeds))}'

@@ -1,6 +1,6 @@
-# As schedule_cpu.py, but one cycle over the whole training, for networks without weights to start
+# As schedule_short.py, but one cycle over the whole training, for networks without weights to start
 # from: one rate for all.
-_base_ = './schedule_cpu.py'
+_base_ = './schedule_short.py'
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
 param_scheduler = dict(
     _delete_=True,

@@ -1,10 +1,10 @@
 # EfficientNet-Lite0 to stride 32 with the decoder of PraNet (Fan et al., 2020), on strides 8 to 32.
-#     condseg train pranet_lite0_1xb8-20e_kvasir-seg-160x160
-# 19 minutes on one core (docs/results/plan.md).
+#     condseg train pranet_lite0_1xb8-12e_kvasir-seg-160x160
+# 11 minutes on one core (docs/results/plan.md).
 _base_ = [
     '../_base_/models/condseg_lite0.py',
     '../_base_/datasets/kvasir_seg_160x160_augmented.py',
-    '../_base_/schedules/schedule_cpu_ema.py',
+    '../_base_/schedules/schedule_cpu.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -19,4 +19,4 @@ model = dict(
     ),
     auxiliary_head=None,
 )
-train_cfg = dict(max_epochs=20)
+train_cfg = dict(max_epochs=12)

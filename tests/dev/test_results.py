@@ -1,0 +1,102 @@
+"""The page of the comparison: values from small files of scores, and the committed page."""
+
+import json
+
+import numpy as np
+import pytest
+import results
+from helpers import ROOT
+
+from condseg_mmseg.evaluation.grouped_interval import mean_difference
+from condseg_mmseg.utils.errors import UserError
+
+NAMES = ['1', '2', '30', '31', '60', '61']  # frames of CVC-ClinicDB, of three sequences
+HEAD = 'img_path,tp,fp,fn,tn,dice,iou,weighted_f,mae,object_recall,object_precision\n'
+
+
+def write(root, part, label, seed, dice, kinds=('', '_best', '_unseen')):
+    folder = root / 'docs/results/comparison' / part
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f'{results.Path(label.replace(" ", "-")).name}-seed{seed}'
+    record = {'label': label, 'seed': seed, 'seconds_per_iteration': 2.0, 'parameters_m': 1.5}
+    (folder / f'{stem}.json').write_text(json.dumps(record))
+    for kind in kinds:
+        rows = [
+            f'{name},{5 * i},0,5,{95 - 5 * i},{d},{d - 10},{d},1.0,100,{"" if i else 50}'
+            for i, (name, d) in enumerate(zip(NAMES, dice, strict=True))
+        ]
+        (folder / f'{stem}{kind}.csv').write_text(HEAD + '\n'.join(rows) + '\n')
+
+
+@pytest.fixture
+def root(tmp_path):
+    splits = tmp_path / 'configs/splits/cvc-clinicdb'
+    splits.mkdir(parents=True)
+    rows = [f'{name},{i // 2}' for i, name in enumerate(NAMES)]
+    (splits / 'sequences.csv').write_text('frame,sequence\n' + '\n'.join(rows) + '\n')
+    return tmp_path
+
+
+A = [[80, 82, 84, 90, 70, 74], [82, 84, 86, 90, 72, 78]]
+B = [[70, 72, 80, 90, 60, 66], [72, 72, 82, 88, 64, 66]]
+
+
+def test_mean_and_deviation_over_seeds_and_sizes(root):
+    for seed in (0, 1):
+        write(root, 'table', 'FPN', seed, A[seed])
+    line = results.scores_table(results.finished('table', root)).splitlines()[2]
+    # means 80 and 82; thirds of two images: (80 + 82) / 2 and (82 + 84) / 2 are 81 and 83
+    assert line == (
+        '| FPN | 0, 1 | 81.0 ± 1.4 | 71.0 ± 1.4 | 81.0 ± 1.4 | 1.0 ± 0.0 | '
+        '100.0 ± 0.0 | 50.0 ± 0.0 | 82.0 ± 1.4 | '
+        '87.5 ± 0.7 | 73.5 ± 2.1 | 81.0 ± 1.4 | 2.00 | 1.50 |'
+    )
+
+
+def test_differences_are_those_of_the_planned_test(root):
+    for seed in (0, 1):
+        write(root, 'table', results.OURS, seed, A[seed])
+        for label in results.BASELINES:
+            write(root, 'table', label, seed, B[seed] if label == 'PraNet' else [60] * 6)
+    runs = results.finished('table', root)
+    assert next(iter(runs)) == results.OURS
+    expected = mean_difference(np.array(A), np.array(B), [0, 0, 1, 1, 2, 2])
+    cells = results.difference(runs[results.OURS], runs['PraNet'], root, '_unseen')
+    assert cells == [
+        f'{expected.difference:+.1f}', f'{expected.low:+.1f} .. {expected.high:+.1f}',
+        f'{expected.detectable:.1f}',
+    ]  # fmt: skip
+    assert results.difference(runs[results.OURS], runs['PraNet'], root) != cells  # no groups
+    assert 'best on the 120 is PraNet. On the unseen' in results.primary(runs, root)
+    assert f'{cells[0]} points of mDice, 95 % interval {cells[1]};' in results.primary(runs, root)
+
+
+def test_one_seed_compares_the_trained_networks_and_says_so(root):
+    write(root, 'table', results.OURS, 0, A[0])
+    write(root, 'table', 'FPN', 0, B[0])
+    text = results.page(root)
+    assert '(these networks)' in text
+    assert 'Primary comparison' not in text  # baselines are missing
+    assert '## Ablation' not in text
+    write(root, 'ablation', '+ SID and CDFA', 0, B[0])
+    assert '## Ablation' in results.page(root)
+
+
+def test_the_trials(root):
+    write(root, 'search', 'FPN: recipe', 0, A[0], ('',))
+    write(root, 'search', 'FPN: recipe', 0, A[1], ('_unaveraged',))
+    assert results.search(root).splitlines()[-1] == '| FPN: recipe | 82.0 | 72.0 | 80.0 | 70.0 |'
+
+
+def test_other_images_are_refused(root):
+    write(root, 'table', 'FPN', 0, A[0])
+    write(root, 'table', 'FPN', 1, A[1])
+    path = root / 'docs/results/comparison/table/FPN-seed1.csv'
+    path.write_text(path.read_text().replace('61,', '62,'))
+    with pytest.raises(UserError, match=r'FPN-seed1\.csv and .* hold different images'):
+        results.stacked(results.finished('table', root)['FPN'])
+
+
+def test_the_committed_page_is_what_the_files_give():
+    page = ROOT / 'docs' / 'results' / 'comparison' / 'README.md'
+    assert page.read_text(encoding='utf-8') == results.page()
