@@ -154,9 +154,7 @@ class Predictor:
     def _prediction(self, view: View, members: Sequence[Tensor]) -> Prediction:
         size = view.meta['ori_shape'][:2]
         parts = [self._strip(members, size, rows) for rows in _strips(size, self.channels)]
-        mask, probability, unsure = (
-            None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True)
-        )
+        mask, probability, unsure = (_joined(part) for part in zip(*parts, strict=True))
         if self.kind == 'sid':
             unsure = self._sid(view, size)
         assert mask is not None
@@ -194,6 +192,10 @@ class Predictor:
             unsure = uncertainty('sid', first, second).numpy()
             total += cv2.resize(unsure, size[::-1], interpolation=cv2.INTER_LINEAR)
         return total / len(self.models)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 or parts[0] is None else np.concatenate(parts)
 
 
 def without_padding(maps: Tensor, meta: dict[str, Any]) -> Tensor:

@@ -178,7 +178,7 @@ def predict_files(
     writer = Writer(out, predictor, outputs or Outputs())
     settings = predictor.settings() | writer.settings()
     out.mkdir(parents=True, exist_ok=True)
-    with user_errors(OSError), locked(out, patience=0) as lock:
+    with user_errors(OSError), locked(out) as lock:
         lock.truncate(0)
         lock.write(str(os.getpgrp()))
         lock.flush()
