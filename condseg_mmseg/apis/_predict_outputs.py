@@ -170,7 +170,9 @@ class Writer:
             write_png(
                 self.out / 'sheet.png',
                 draw_prediction_sheet(
-                    [self._sheet_row(rows[i]) for i in spaced], predictor.foreground, self.binary
+                    [self._sheet_row(rows[i]) for i in spaced],
+                    predictor.foreground,
+                    predictor.palette,
                 ),
             )
 

@@ -132,7 +132,10 @@ def describe(
 
 
 def draw_prediction_sheet(
-    rows: Sequence[dict[str, Any]], foreground: Sequence[int], binary: bool, tile: int = 144
+    rows: Sequence[dict[str, Any]],
+    foreground: Sequence[int],
+    palette: Sequence[Sequence[int]],
+    tile: int = 144,
 ) -> np.ndarray:
     """Draw image, prediction, contour and, where they were written, the maps of predictions.
 
@@ -140,23 +143,23 @@ def draw_prediction_sheet(
         rows: Of each image ``name``, ``image`` (file), ``mask`` (file), ``area_share``, and
             ``maps``: title -> file.
         foreground: Labels that count.
-        binary: Whether the masks hold 0 and 255.
+        palette: Colours of the labels; two mean masks of 0 and 255.
         tile: Width of a picture in pixels. Default 144.
 
     Returns:
         RGB, uint8.
     """
-    drawn = []
+    drawn, binary = [], len(palette) == 2
     for row in rows:
         image, labels = read_picture(row['image']), read_labels(row['mask'], binary)
         small = enlarge(labels, tile, cv2.INTER_NEAREST_EXACT)
         tiles = [
             enlarge(image, tile),
-            grey(small, foreground, -1),
-            outline(image, tile, [np.isin(small, foreground)], [PREDICTED]),
+            grey(small, foreground, -1) if binary else np.array(palette, np.uint8)[small],
+            draw_overlay(enlarge(image, tile), small, foreground, palette),
             *(heat(read_map(path), tile) for path in row['maps'].values()),
         ]
         name = Path(row['name']).name
         drawn.append((tiles, name, f'area {100 * float(row["area_share"]):.1f} %'))
-    titles = ['image', 'prediction', [('prediction', PREDICTED)], *rows[0]['maps']]
+    titles = ['image', 'prediction', 'contour', *rows[0]['maps']]
     return stack_rows(drawn, titles, tile)
