@@ -167,14 +167,9 @@ class Writer:
             write_json(self.out / 'coco.json', data)
         if outputs.sheet and rows:
             spaced = np.linspace(0, len(rows) - 1, min(_SHEET, len(rows))).round().astype(int)
-            write_png(
-                self.out / 'sheet.png',
-                draw_prediction_sheet(
-                    [self._sheet_row(rows[i]) for i in spaced],
-                    predictor.foreground,
-                    predictor.palette,
-                ),
-            )
+            drawn = [self._sheet_row(rows[i]) for i in spaced]
+            sheet = draw_prediction_sheet(drawn, predictor.foreground, predictor.palette)
+            write_png(self.out / 'sheet.png', sheet)
 
     def _labels(self, rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, np.ndarray]]:
         for row in rows:

@@ -90,7 +90,7 @@ def test_sheet(tmp_path):
         name='a/x', image=tmp_path / 'image.png', mask=tmp_path / 'mask.png', area_share='0.1',
         maps={'P(foreground)': tmp_path / 'map.png'},
     )  # fmt: skip
-    sheet = draw_prediction_sheet([row, row], (1,), binary=True, tile=62)
+    sheet = draw_prediction_sheet([row, row], (1,), [[0, 0, 0], [0, 255, 0]], tile=62)
     assert sheet.shape == (30 + 2 * 50, 132 + 4 * 66, 3)
     x = 132 + 26
     assert tuple(sheet[34 + 16, x]) == (10, 200, 30)
@@ -99,3 +99,7 @@ def test_sheet(tmp_path):
     assert (
         sheet[34 + 16, x + 3 * 66].astype(int).sum() > sheet[34 + 2, x + 3 * 66].astype(int).sum()
     )
+    write_png(tmp_path / 'mask.png', square())
+    several = draw_prediction_sheet([row], (0, 1), [[7, 8, 9], [1, 2, 200], [0, 0, 0]], tile=62)
+    assert tuple(several[34 + 16, x + 66]) == (1, 2, 200)
+    assert tuple(several[34 + 2, x + 66]) == (7, 8, 9)
