@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,13 +92,20 @@ def check_picture(option: str, output: str | Path) -> None:
         raise UserError(f'{option} {output}: end it in .png or another kind of picture')
 
 
-def build_model(config: Config, checkpoint: str | Path, device: str = 'cpu') -> nn.Module:
+def build_model(
+    config: Config,
+    checkpoint: str | Path,
+    device: str = 'cpu',
+    training_only: Sequence[str] = (),
+) -> nn.Module:
     """Build the model of a config, load all its weights, and set it to eval.
 
     Args:
         config: With ``model``.
         checkpoint: Read without running code.
         device: Default ``'cpu'``.
+        training_only: Regular expressions, matched from the begin of a name, of weights that the
+            checkpoint need not hold. Default ``()``: it must hold all.
 
     Raises:
         UserError: The checkpoint cannot be read safely, or does not fit the model.
@@ -105,8 +113,13 @@ def build_model(config: Config, checkpoint: str | Path, device: str = 'cpu') -> 
     init_default_scope(config.get('default_scope', 'mmseg'))
     model = MODELS.build(config.model)
     weights = read_weights(checkpoint)
+    optional = {
+        name: value
+        for name, value in model.state_dict().items()
+        if any(re.match(pattern, name) for pattern in training_only)
+    }
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(optional | weights)
     except RuntimeError as error:
         raise UserError(f'{checkpoint} does not fit the config: {error}') from error
     return model.to(device).eval()

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.version import __version__
 
-from . import check, compare, configs, convert, demo, evaluate, prepare, train
+from . import check, compare, configs, convert, demo, evaluate, predict, prepare, train
 
-_COMMANDS = (demo, configs, prepare, check, train, evaluate, compare, convert)
+_COMMANDS = (demo, configs, prepare, check, train, predict, evaluate, compare, convert)
 
 
 def make_parser() -> argparse.ArgumentParser:

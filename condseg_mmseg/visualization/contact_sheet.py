@@ -76,14 +76,22 @@ def picture(inputs: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def outline(
-    image: np.ndarray, tile: int, masks: Sequence[np.ndarray], colours: Sequence[tuple]
+    image: np.ndarray,
+    tile: int,
+    masks: Sequence[np.ndarray],
+    colours: Sequence[tuple],
+    thickness: int | None = None,
 ) -> np.ndarray:
-    """Draw the contours of masks (H, W) over an image enlarged to ``tile`` pixels of width."""
+    """Draw the contours of masks (H, W) over an image enlarged to ``tile`` pixels of width.
+
+    Lines have ``thickness`` pixels, by default a 96th of the width.
+    """
     canvas = enlarge(image, tile)
+    thickness = thickness or max(1, tile // 96)
     for mask, colour in zip(masks, colours, strict=True):
         big = enlarge(mask.astype(np.uint8), tile, cv2.INTER_NEAREST_EXACT)
         lines, _ = cv2.findContours(big, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, lines, -1, colour, max(1, tile // 96), cv2.LINE_AA)
+        cv2.drawContours(canvas, lines, -1, colour, thickness, cv2.LINE_AA)
     return canvas
 
 
@@ -165,22 +173,52 @@ def draw_sheet(
     rows = []
     for index in indices:
         tiles, name, dice = draw_row(model, dataset[index], tile)
+        rows.append((tiles, name, f'Dice {dice:.3f}'))
+    both = [('truth', TRUTH), ('prediction', PREDICTED)]
+    titles: list[Any] = ['image', 'truth', 'prediction', both]
+    titles += [f'P({name})' for name in MAPS]
+    return stack_rows(rows, titles, tile)
+
+
+def stack_rows(
+    rows: Sequence[tuple[Sequence[np.ndarray], str, str]],
+    titles: Sequence[str | Sequence[tuple[str, tuple[int, int, int]]]],
+    tile: int,
+) -> np.ndarray:
+    """Put rows of pictures under each other, a title over every column.
+
+    Args:
+        rows: Pictures of ``tile`` pixels of width (one height in a row), a name and a second line.
+        titles: Title of each column, or texts with the colours of their contours. Titles of
+            columns that no row has are left out.
+        tile: Width of a picture in pixels.
+
+    Returns:
+        RGB, uint8.
+    """
+    columns = max(len(tiles) for tiles, *_ in rows)
+    width = MARGIN + columns * (tile + GAP)
+    parts = [_header(titles[:columns], width, tile)]
+    for tiles, name, line in rows:
         height = tiles[0].shape[0] + GAP
-        row = np.full((height, MARGIN + len(tiles) * (tile + GAP), 3), 255, np.uint8)
+        row = np.full((height, width, 3), 255, np.uint8)
         for column, image in enumerate(tiles):
             x = MARGIN + column * (tile + GAP)
             row[GAP:, x : x + tile] = image
         write(row, name if len(name) <= 16 else f'{name[:15]}~', 6, height // 2 - 4)
-        write(row, f'Dice {dice:.3f}', 6, height // 2 + 16, 0.5)
-        rows.append(row)
-    header = np.full((HEADER, rows[0].shape[1], 3), 255, np.uint8)
-    titles = ['image', 'truth', 'prediction', '', *(f'P({name})' for name in MAPS)]
-    for column in range((rows[0].shape[1] - MARGIN) // (tile + GAP)):
+        write(row, line, 6, height // 2 + 16, 0.5)
+        parts.append(row)
+    return np.concatenate(parts)
+
+
+def _header(titles: Sequence[Any], width: int, tile: int) -> np.ndarray:
+    header = np.full((HEADER, width, 3), 255, np.uint8)
+    for column, title in enumerate(titles):
         x = MARGIN + column * (tile + GAP) + 2
-        if titles[column]:
-            write(header, titles[column], x, 20)
+        if isinstance(title, str):
+            write(header, title, x, 20)
             continue
-        for title, colour in (('truth', TRUTH), ('prediction', PREDICTED)):
+        for text, colour in title:
             cv2.rectangle(header, (x, 11), (x + 9, 20), colour, -1)
-            x = write(header, title, x + 13, 20) + 8
-    return np.concatenate([header, *rows])
+            x = write(header, text, x + 13, 20) + 8
+    return header

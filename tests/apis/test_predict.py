@@ -1,0 +1,401 @@
+"""Predictions against mmseg's own, on real architectures with random weights."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmseg.apis import MMSegInferencer
+from mmseg.registry import MODELS
+from PIL import Image
+from small_models import CONFIG, PLAIN, build, make_data
+
+from condseg_mmseg.apis import _predictor
+from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
+from condseg_mmseg.apis.evaluate_folder import evaluate_folder
+from condseg_mmseg.apis.predict import Outputs, load_predictor, predict, predict_files
+from condseg_mmseg.evaluation.uncertainty import uncertainty
+from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.visualization.prediction_files import read_labels, read_map
+
+SEVERAL = PLAIN.replace('num_classes=2, out_channels=1, threshold=0.5', 'num_classes=5').replace(
+    'use_sigmoid=True', 'use_sigmoid=False'
+)
+ODD = ((61, 83), (97, 53), (131, 131))
+
+
+def picture(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def write_pictures(folder: Path, shapes=ODD) -> Path:
+    (folder / 'sub').mkdir(parents=True)
+    for i, shape in enumerate(shapes):
+        cv2.imwrite(str(folder / ('sub' if i % 2 else '.') / f'p{i}.png'), picture(shape, i))
+    return folder
+
+
+def config_of(kind: str, folder: Path) -> Path:
+    """ConDSeg; one channel without SID; five classes."""
+    if kind == 'condseg':
+        return CONFIG
+    path = folder / f'{kind}.py'
+    path.write_text(PLAIN if kind == 'plain' else SEVERAL)
+    return path
+
+
+@pytest.fixture(scope='module', params=['condseg', 'plain', 'several'])
+def any_model(request, tmp_path_factory):
+    """Config and checkpoint of a model."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config = config_of(request.param, folder)
+    build(config, folder / 'model.pth')
+    return config, folder / 'model.pth'
+
+
+@pytest.fixture(scope='module')
+def condseg(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('condseg')
+    build(CONFIG, folder / 'model.pth')
+    other = torch.load(folder / 'model.pth')
+    for name, value in other['state_dict'].items():
+        if value.is_floating_point():
+            other['state_dict'][name] = value * 1.01
+    torch.save(other, folder / 'other.pth')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def predictor(condseg):
+    return load_predictor(config=CONFIG, checkpoint=condseg / 'model.pth', device='cpu')
+
+
+def rows(out: Path) -> dict[str, dict]:
+    with (out / 'predictions.csv').open(newline='') as file:
+        return {row['name']: row for row in csv.DictReader(file)}
+
+
+def test_equals_the_inferencer(any_model, tmp_path):
+    config, checkpoint = any_model
+    folder = write_pictures(tmp_path / 'in')
+    inferencer = MMSegInferencer(str(config), str(checkpoint), device='cpu', show_progress=False)
+    predictor = load_predictor(config=config, checkpoint=checkpoint, device='cpu')
+    predict_files(folder, tmp_path / 'out', predictor, workers=0, batch_size=2)
+    labels = set()
+    for path in sorted(folder.rglob('*.png')):
+        sample = inferencer(str(path), return_datasamples=True)
+        expected = sample.pred_sem_seg.data[0].numpy()
+        found = predict(predictor, path)
+        np.testing.assert_array_equal(found.mask, expected)
+        logits = sample.seg_logits.data
+        if len(logits) == 1:  # mmseg stores probabilities
+            np.testing.assert_array_equal(found.probability, logits[0].numpy())
+        else:
+            np.testing.assert_array_equal(found.probability, logits.softmax(0).amax(0).numpy())
+        assert predict(predictor, cv2.imread(str(path))).mask.tolist() == found.mask.tolist()
+        mask = tmp_path / 'out' / 'masks' / path.relative_to(folder)
+        np.testing.assert_array_equal(read_labels(mask, len(logits) == 1), expected)
+        labels |= set(np.unique(expected))
+    assert len(labels) > 1
+
+
+@pytest.mark.parametrize('kind', ['plain', 'several'])
+def test_strips_change_nothing(kind, tmp_path, monkeypatch):
+    config = config_of(kind, tmp_path)
+    build(config, tmp_path / 'model.pth')
+    predictor = load_predictor(
+        config=config, checkpoint=tmp_path / 'model.pth', device='cpu', uncertainty='entropy'
+    )
+    whole = predict(predictor, picture((301, 203)))
+    monkeypatch.setattr(_predictor, 'AT_ONCE', 7 * predictor.channels * 203)
+    strips = predict(predictor, picture((301, 203)))
+    assert len(list(_predictor._strips((301, 203), predictor.channels))) == 43
+    for key in ('probability', 'uncertainty'):
+        np.testing.assert_allclose(getattr(strips, key), getattr(whole, key), atol=2e-5)
+    assert (strips.mask != whole.mask).mean() < 1e-4
+
+
+def test_checkpoints_are_averaged(condseg, predictor):
+    files = [condseg / 'model.pth', condseg / 'other.pth']
+    both = load_predictor(config=CONFIG, checkpoint=files, device='cpu')
+    image = picture((61, 83))
+    second = load_predictor(config=CONFIG, checkpoint=files[1], device='cpu')
+    one, two = (predict(model, image).probability for model in (predictor, second))
+    assert abs(one - two).max() > 1e-4
+    mean = predict(both, image)
+    np.testing.assert_allclose(mean.probability, (one + two) / 2, atol=1e-7)
+    np.testing.assert_array_equal(mean.mask, mean.probability > 0.5)
+
+
+@pytest.mark.parametrize('kind', ['condseg', 'several'])
+def test_tta_is_that_of_mmseg(kind, tmp_path):
+    config = config_of(kind, tmp_path)
+    model = build(config, tmp_path / 'model.pth')
+    cfg = Config.fromfile(config)
+    predictor = load_predictor(
+        config=config, checkpoint=tmp_path / 'model.pth', device='cpu', tta=True
+    )
+    image = picture((61, 83))
+    cv2.imwrite(str(tmp_path / 'x.png'), image)
+    tta = MODELS.build(dict(cfg.tta_model, module=model)).eval()
+    data = Compose(cfg.tta_pipeline)(dict(img_path=str(tmp_path / 'x.png')))
+    with torch.no_grad():
+        expected = tta.test_step(pseudo_collate([data]))[0]
+    found = predict(predictor, image)
+    np.testing.assert_array_equal(found.mask, expected.pred_sem_seg.data[0].numpy())
+    plain = load_predictor(config=config, checkpoint=tmp_path / 'model.pth', device='cpu')
+    assert abs(predict(plain, image).probability - found.probability).max() > 1e-4
+
+
+def test_a_window_slides_over_the_image_at_its_own_size(condseg, predictor):
+    sliding = load_predictor(
+        config=CONFIG, checkpoint=condseg / 'model.pth', device='cpu', slide=(64, 48)
+    )
+    image = picture((61, 83))
+    view = sliding.read(image)[0]
+    assert view.inputs.shape == (3, 61, 83)
+    model = predictor.model
+    with torch.no_grad():
+        inputs = sliding.batch(model, [view])['inputs']
+        parts = [model.inference(inputs[..., a:b], [view.meta | dict(
+            img_shape=torch.Size((61, 64)))]) for a, b in ((0, 64), (19, 83))]  # fmt: skip
+    total, count = torch.zeros(61, 83), torch.zeros(61, 83)
+    for logits, (a, b) in zip(parts, ((0, 64), (19, 83)), strict=True):
+        total[:, a:b] += logits[0, 0]
+        count[:, a:b] += 1
+    expected = (total / count).sigmoid().numpy()
+    np.testing.assert_allclose(predict(sliding, image).probability, expected, atol=1e-6)
+
+
+def test_rgb_and_wrong_arrays(predictor):
+    image = picture((61, 83))
+    bgr = predict(predictor, image)
+    rgb = predict(predictor, image[..., ::-1], channel_order='rgb')
+    np.testing.assert_array_equal(bgr.probability, rgb.probability)
+    assert abs(predict(predictor, image[..., ::-1]).probability - bgr.probability).max() > 0
+    for wrong in (image[..., 0], image.astype(float), image[:0]):
+        with pytest.raises(UserError, match=r'uint8 of shape \(H, W, 3\)'):
+            predict(predictor, wrong)
+    with pytest.raises(UserError, match='bgr'):
+        predict(predictor, image, channel_order='grb')
+    assert predict(predictor.model, image).mask.tolist() == bgr.mask.tolist()
+
+
+def test_uncertainty(condseg, predictor):
+    image = picture((61, 83))
+    checkpoint = condseg / 'model.pth'
+    p = torch.from_numpy(predict(predictor, image).probability)[None]
+    options = dict(config=CONFIG, checkpoint=checkpoint, device='cpu')
+    entropy = predict(load_predictor(**options, uncertainty='entropy'), image).uncertainty
+    np.testing.assert_allclose(entropy, uncertainty('entropy', p).numpy(), atol=1e-6)
+    sid = predict(load_predictor(**options, uncertainty='sid'), image).uncertainty
+    assert sid.shape == (61, 83)
+    assert 0 <= sid.min() < sid.max() <= 1
+    with pytest.raises(UserError, match='without --tta'):
+        load_predictor(**options, uncertainty='sid', tta=True)
+
+
+def test_training_only_weights_may_be_absent(condseg, tmp_path):
+    state = torch.load(condseg / 'model.pth')['state_dict']
+    kept = {k: v for k, v in state.items() if not k.startswith('auxiliary_head.')}
+    torch.save(kept, tmp_path / 'kept.pth')
+    options = dict(config=CONFIG, checkpoint=tmp_path / 'kept.pth', device='cpu')
+    assert predict(load_predictor(**options), picture((61, 83))).mask.shape == (61, 83)
+    with pytest.raises(UserError, match='does not fit'):  # SID's maps are of that head
+        load_predictor(**options, uncertainty='sid')
+    kept.pop(next(k for k in kept if k.startswith('decode_head.')))
+    torch.save(kept, tmp_path / 'kept.pth')
+    with pytest.raises(UserError, match='does not fit'):
+        load_predictor(**options)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(config=CONFIG), '--config with --checkpoint'),
+        (dict(model='x', config=CONFIG, checkpoint='y'), '--config with --checkpoint'),
+        (dict(checkpoint='y'), '--config with --checkpoint'),
+        (dict(cfg_options=dict(a=1)), 'goes with --config'),
+        (dict(config=CONFIG, checkpoint='absent.pth'), 'absent.pth'),
+    ],
+)
+def test_wrong_models(options, message):
+    with pytest.raises(UserError, match=message):
+        load_predictor(**options, device='cpu')
+
+
+def test_folder(predictor, tmp_path):
+    folder = write_pictures(tmp_path / 'in')
+    (folder / 'bad.jpg').write_text('no image')
+    whole = cv2.imencode('.jpg', picture((61, 83)))[1].tobytes()
+    (folder / 'cut.jpg').write_bytes(whole[:-40])
+    out, seen = tmp_path / 'out', []
+    outputs = Outputs(probabilities=True, overlays=True, coco=True, sheet=True)
+    report = predict_files(
+        folder, out, predictor, outputs=outputs, workers=2, progress=lambda *x: seen.append(x)
+    )
+    assert (report['images'], report['predicted'], report['kept']) == (5, 3, 0)
+    assert sorted(Path(path).name for path in report['failed']) == ['bad.jpg', 'cut.jpg']
+    assert seen[-1] == ('predicting', 5, 5)
+    table = rows(out)
+    assert list(table) == ['bad', 'cut', 'p0', 'p2', 'sub/p1']
+    assert table['cut']['status'] == 'error'
+    assert 'truncated' in table['cut']['error']
+    for name, shape in (('p0', ODD[0]), ('sub/p1', ODD[1]), ('p2', ODD[2])):
+        found = predict(predictor, folder / f'{name}.png')
+        with Image.open(out / 'masks' / f'{name}.png') as mask:
+            assert mask.mode == 'L'
+            np.testing.assert_array_equal(np.array(mask), 255 * found.mask)
+        map_ = read_map(out / 'probabilities' / f'{name}.png')
+        np.testing.assert_allclose(map_, found.probability, atol=1 / 65535)
+        row = table[name]
+        assert (int(row['height']), int(row['width'])) == shape
+        assert int(row['area_pixels']) == found.mask.sum()
+        if found.mask.any():
+            mean = found.probability[found.mask == 1].mean()
+            assert float(row['mean_confidence']) == pytest.approx(mean, abs=1e-5)
+        assert cv2.imread(str(out / 'overlays' / f'{name}.png')).shape == (*shape, 3)
+    coco = json.loads((out / 'coco.json').read_text())
+    assert [x['file_name'] for x in coco['images']] == ['p0.png', 'p2.png', 'sub/p1.png']
+    assert sum(x['area'] for x in coco['annotations']) == sum(
+        int(row['area_pixels'] or 0) for row in table.values()
+    )
+    assert cv2.imread(str(out / 'sheet.png')).shape[1] == 132 + 4 * 148
+
+
+def test_second_run_repeats_only_what_is_not_whole(predictor, tmp_path):
+    folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
+    predict_files(folder, out, predictor, workers=0)
+    before = {path: path.stat().st_mtime_ns for path in (out / 'masks').rglob('*.png')}
+    assert len(before) == 3
+    assert predict_files(folder, out, predictor, workers=0)['kept'] == 3
+
+    (out / 'masks' / 'p0.png').unlink()
+    cv2.imwrite(str(folder / 'p2.png'), picture((50, 70), 9))
+    text = (out / 'predictions.csv').read_text()
+    (out / 'predictions.csv').write_text(text[:-30])  # a crash while a row was written
+    report = predict_files(folder, out, predictor, workers=0)
+    assert (report['predicted'], report['kept']) == (3, 0)
+    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+    assert list(rows(out)) == ['p0', 'p2', 'sub/p1']
+
+    (folder / 'p2.png').write_text('spoilt')
+    report = predict_files(folder, out, predictor, workers=0)
+    assert (report['predicted'], report['kept'], len(report['failed'])) == (0, 2, 1)
+    assert not (out / 'masks' / 'p2.png').exists()
+
+
+def test_other_settings_need_force(condseg, predictor, tmp_path):
+    folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
+    predict_files(folder, out, predictor, workers=0)
+    other = load_predictor(config=CONFIG, checkpoint=condseg / 'other.pth', device='cpu')
+    with pytest.raises(UserError, match=r'other settings \(weights\)'):
+        predict_files(folder, out, other, workers=0)
+    with pytest.raises(UserError, match=r'other settings \(overlays\)'):
+        predict_files(folder, out, predictor, outputs=Outputs(overlays=True), workers=0)
+    predict_files(folder / 'p0.png', out, other, workers=0, force=True)
+    assert [path.name for path in (out / 'masks').rglob('*.png')] == ['p0.png']
+    assert list(rows(out)) == ['p0']
+
+
+def test_refuses_before_anything_runs(predictor, tmp_path):
+    folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
+    cv2.imwrite(str(folder / 'p0.jpg'), picture((61, 83)))
+    with pytest.raises(UserError, match=r'one name.*\n  p0: .*p0\.jpg, .*p0\.png'):
+        predict_files(folder, out, predictor)
+    (folder / 'p0.jpg').unlink()
+    for wrong, message in (
+        (dict(batch_size=0), '--batch-size'),
+        (dict(workers=-1), '--workers'),
+        (dict(outputs=Outputs(grad_cam=('backbone.layer9',))), 'did you mean backbone.layer'),
+    ):
+        with pytest.raises(UserError, match=message):
+            predict_files(folder, out, predictor, **wrong)
+    with pytest.raises(UserError, match='absent is no image, no folder'):
+        predict_files(tmp_path / 'absent', out, predictor)
+    assert not out.exists()
+
+    (out / 'masks').mkdir(parents=True)
+    (out / 'masks' / 'p0.png').write_text('mine')
+    with pytest.raises(UserError, match=r'no earlier run wrote: .*p0\.png'):
+        predict_files(folder, out, predictor, workers=0)
+    os.link(folder / 'p2.png', out / 'masks' / 'p2.png')
+    with pytest.raises(UserError, match='overwrite inputs'):
+        predict_files(folder, out, predictor, workers=0, force=True)
+    assert (out / 'masks' / 'p0.png').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('orientation', [3, 6, 8])
+def test_exif_orientation(predictor, tmp_path, orientation):
+    stored = picture((61, 83))
+    image, exif = Image.fromarray(stored[..., ::-1]), Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / 'x.png', exif=exif)
+    turned = np.ascontiguousarray(np.rot90(stored, {3: 2, 6: -1, 8: 1}[orientation]))
+    predict_files(
+        tmp_path / 'x.png', tmp_path / 'out', predictor, outputs=Outputs(overlays=True), workers=0
+    )
+    mask = read_labels(tmp_path / 'out' / 'masks' / 'x.png', True)
+    np.testing.assert_array_equal(mask, predict(predictor, turned).mask)
+    assert cv2.imread(str(tmp_path / 'out' / 'overlays' / 'x.png')).shape == turned.shape
+
+
+def test_batches_hold_images_of_one_size(predictor):
+    class Item:
+        def __init__(self, *shape):
+            self.views = [type('View', (), dict(inputs=np.zeros(shape)))]
+
+    items = [Item(3, 8, 8), Item(3, 8, 8), Item(3, 8, 8), Item(3, 8, 9), Item(3, 8, 8)]
+    assert [len(batch) for batch in predictor.batches(items, 2)] == [2, 1, 1, 1]
+
+
+def test_evaluate_scores_the_folder_as_mmseg_tests(condseg, predictor, tmp_path):
+    data = make_data(tmp_path / 'data')
+    names = (data / 'test.txt').read_text().split()
+    predict_files([data / 'images' / f'{n}.png' for n in names], tmp_path / 'out', predictor)
+    truths = dict(masks=data / 'masks', names=data / 'test.txt')
+    found = evaluate_folder(tmp_path / 'out' / 'masks', **truths)['results']
+    # mmseg's test at the size of the files: the config without ScoreAtInputSize
+    cfg = Config.fromfile(CONFIG)
+    pipeline = [t for t in cfg.test_pipeline if t['type'] != 'ScoreAtInputSize']
+    options = {
+        'test_dataloader.dataset.data_root': str(data),
+        'test_dataloader.dataset.ann_file': 'test.txt',
+        'test_dataloader.dataset.pipeline': pipeline,
+        'test_dataloader.num_workers': 0,
+        'test_dataloader.persistent_workers': False,
+        'test_evaluator': [dict(type='PerImageBinaryMetric', protocol='original')],
+    }
+    report = evaluate_checkpoint(
+        CONFIG, condseg / 'model.pth', cfg_options=options, work_dir=tmp_path / 'work'
+    )
+    expected = {k: v for k, v in report['results'].items() if k.startswith('image/')}
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
+    assert 0 < found['image/mDice'] < 100
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(condseg, predictor, tmp_path):
+    folder, out = write_pictures(tmp_path / 'in', ODD * 40), tmp_path / 'out'
+    command = ['predict', folder, '--out', out, '--config', CONFIG, '--checkpoint']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'condseg_mmseg', *command, condseg / 'model.pth'],
+        start_new_session=True,
+    )
+    while process.poll() is None and len(list((out / 'masks').rglob('p*.png'))) < 5:
+        pass
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    report = predict_files(folder, out, predictor, workers=0)
+    assert report['kept'] >= 4
+    assert report['kept'] + report['predicted'] == 120
