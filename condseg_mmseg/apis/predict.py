@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from ._predict_record import Record
 from ._predictor import Prediction, Predictor
 from ._reader import ImageFiles, Item, find_images
 from .contact_sheet import build_model
+from .pretrained import pretrained
 
 MODEL = 'condseg_lite0_polyp'
 """The shipped weights that predict where no model is named."""
@@ -67,22 +67,12 @@ def load_predictor(
     if config is None:
         if cfg_options:
             raise UserError('--cfg-options goes with --config')
-        models = [_shipped(model or MODEL).to(device).eval()]
+        models = [pretrained(model or MODEL).to(device).eval()]
     else:
         models = list(_models(config, files, device, uncertainty == 'sid', cfg_options))
     if device == 'cpu':
         models = [revert_sync_batchnorm(one) for one in models]
     return Predictor(models, tta=tta, slide=slide, uncertainty=uncertainty)
-
-
-def _shipped(name: str) -> nn.Module:
-    try:
-        module = importlib.import_module('.pretrained', __package__)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f'the weights {name} are not installed: give --config and --checkpoint'
-        ) from error
-    return module.pretrained(name)
 
 
 def _models(

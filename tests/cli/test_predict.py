@@ -1,4 +1,5 @@
 import csv
+import importlib
 
 import cv2
 import numpy as np
@@ -6,7 +7,6 @@ import pytest
 import torch
 from small_models import CONFIG, build
 
-from condseg_mmseg.apis import predict as api
 from condseg_mmseg.cli import main
 
 
@@ -90,7 +90,8 @@ def test_without_a_model_the_shipped_weights_predict(images, tmp_path, monkeypat
 
     model.cfg = Config.fromfile(CONFIG)
     asked = []
-    monkeypatch.setattr(api, '_shipped', lambda name: asked.append(name) or model)
+    api = importlib.import_module('condseg_mmseg.apis.predict')
+    monkeypatch.setattr(api, 'pretrained', lambda name: asked.append(name) or model)
     command = ['predict', str(images), '--workers', '0', '--device', 'cpu', '--out']
     assert main([*command, str(tmp_path / 'out')]) == 0
     assert main([*command, str(tmp_path / 'other'), '--model', 'mine']) == 0
