@@ -16,8 +16,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets.files import FolderIndex, displayed_size
+from ..datasets.files import FolderIndex
 from ..utils.errors import UserError
+from ..utils.image_files import read_header
 from ..utils.text import first_ten
 
 _LOADERS = ('LoadImageFromFile', 'LoadImageFromNDArray', 'InferencerLoader')
@@ -121,7 +122,7 @@ class Reader:
             loaded = self.load(image)
         else:
             try:
-                displayed_size(str(image))  # finds truncated files, of which OpenCV reads a part
+                read_header(str(image))  # finds truncated files, of which OpenCV reads a part
                 loaded = self.load(str(image))
             except Exception as error:  # Pillow and OpenCV raise many kinds, of any file
                 reason = ' '.join(str(error).split()) or type(error).__name__
