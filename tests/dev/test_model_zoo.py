@@ -40,8 +40,9 @@ def checkout(tmp_path, monkeypatch):
     for path in (tmp_path / 'configs').rglob('*.py'):
         if '_base_' not in path.parts and not path.name.endswith(keep):
             path.unlink()
-    for name in ('README.md', 'model-index.yml'):
-        shutil.copy2(ROOT / name, tmp_path)
+    (tmp_path / 'docs').mkdir()
+    for name in ('docs/models.md', 'model-index.yml'):
+        shutil.copy2(ROOT / name, tmp_path / name)
     metafile = tmp_path / 'configs' / 'condseg' / 'metafile.yml'
     meta = yaml.safe_load(metafile.read_text())
     del meta['Collections'][0]['Reported Results']['Results'][1:]
@@ -104,7 +105,7 @@ def test_published_size_and_cost(models):
     assert f'{(stage2["FLOPs"] + stage2["Training-only FLOPs"]) / 1e9:.0f}' == '101'
 
 
-@pytest.mark.parametrize('file', ['README.md', 'configs/condseg/README.md'])
+@pytest.mark.parametrize('file', ['docs/models.md', 'configs/condseg/README.md'])
 def test_tables_show_networks_and_the_papers_scores(file):
     table = (ROOT / file).read_text().split('<!-- zoo -->')[1].split('<!-- /zoo -->')[0]
     assert '| 2 | ResNet-50 | 256 x 256 | 45.55 | 9.20 | 83.1 | 18.0 |' in table

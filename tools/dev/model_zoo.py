@@ -3,7 +3,7 @@
 python tools/dev/model_zoo.py [--check | --write] [--quick]
 
 The zoo is configs/*/metafile.yml, model-index.yml, and what is between the lines <!-- zoo --> and
-<!-- /zoo --> of README.md and of the READMEs beside the configs. Of a metafile Collections is
+<!-- /zoo --> of docs/models.md and of the READMEs beside the configs. Of a metafile Collections is
 written by hand, and with it the paper's scores (Reported Results), which are the only ones in it.
 Models is written by --write from the configs: parameters, of the parts for training apart, and
 multiply-adds of one image at the input size, as mmengine counts them (see zoo_complexity.py).
@@ -28,7 +28,7 @@ import yaml
 from dev_common import ROOT, replace_block
 from mmengine.config import Config
 from zoo_complexity import input_size, measure, network_key
-from zoo_tables import DATASETS, ENCODERS, ablations, condseg, front_page
+from zoo_tables import DATASETS, ENCODERS, ablations, condseg, models_page
 
 from condseg_mmseg.configs import list_configs, read_config
 from condseg_mmseg.utils.errors import UserError
@@ -162,7 +162,7 @@ class Zoo:
         tables = {
             'configs/condseg/README.md': condseg(models['condseg'], results),
             'configs/ablations/README.md': ablations(models['ablations']),
-            'README.md': front_page(models['condseg'], results),
+            'docs/models.md': models_page(models['condseg'], results),
         }
         for file, table in tables.items():
             path = self.root / file

@@ -103,8 +103,8 @@ def ablations(models: Sequence[Model]) -> str:
     return markdown(['config', 'what', *COMPLEXITY], rows)
 
 
-def front_page(models: Sequence[Model], results: Sequence[Model]) -> str:
-    """For the README of the repository; ``results``: the paper's."""
+def models_page(models: Sequence[Model], results: Sequence[Model]) -> str:
+    """For docs/models.md; ``results``: the paper's."""
     by_key = {
         (m['Metadata']['Training Data'], m['Metadata']['Stage']): m
         for m in models
@@ -114,7 +114,7 @@ def front_page(models: Sequence[Model], results: Sequence[Model]) -> str:
     rows = []
     for result in results:
         stages = (by_key[result['Dataset'], stage]['Config'] for stage in (1, 2))
-        links = [f'[`{Path(config).stem}`]({config})' for config in stages]
+        links = [f'[`{Path(config).stem}`](../{config})' for config in stages]
         scores = [str(result['Metrics'][name]) for name in METRICS[:2]]
         rows.append([result['Dataset'], '<br>'.join(links), *scores])
     header = ['data set', 'configs of stage 1 and 2', "the paper's mIoU", "the paper's mDice"]
