@@ -136,9 +136,9 @@ def test_folders_and_suffixes(tmp_path):
         return sum(split['pairs'] for data in record['data_sets'] for split in data['splits'])
 
     assert pairs(given.items()) == 2
-    for option in given:
-        left = pairs(pair for pair in given.items() if pair[0] != option)
-        assert left == (option == '--img-dir'), option  # images/ holds one
+    for option in ('--mask-dir', '--img-suffix', '--seg-map-suffix'):
+        assert pairs(pair for pair in given.items() if pair[0] != option) == 0, option
+    assert pairs({**given, '--img-dir': 'images'}.items()) == 1
 
 
 # -------------------------------------------------------------------------------- prepare
