@@ -128,5 +128,5 @@ def kvasir_dir(shared_dir) -> Path:
 
 def _existing(path: Path) -> Path:
     if not path.is_dir():
-        pytest.skip(f'needs {path.relative_to(ROOT.parent)} beside the repository')
+        pytest.skip(f'needs ../{path.relative_to(ROOT.parent)} beside the repository')
     return path

@@ -26,7 +26,8 @@ def check(*argv):
 
 
 def findings(tmp_path, *argv):
-    check(*argv, '--json', tmp_path / 'out.json', '--force')
+    (tmp_path / 'out.json').unlink(missing_ok=True)
+    check(*argv, '--json', tmp_path / 'out.json')
     return json.loads((tmp_path / 'out.json').read_text())
 
 
@@ -124,6 +125,8 @@ def test_folders_and_suffixes(tmp_path):
     for i, name in enumerate('xy'):
         write_picture(tmp_path / 'set' / 'in' / f'{name}_img.png', i)
         write_picture(tmp_path / 'set' / 'gt' / f'{name}_m.png', mask=blob()[:37, :53])
+    write_picture(tmp_path / 'set' / 'images' / 'z_img.png', 2)
+    write_picture(tmp_path / 'set' / 'gt' / 'z_m.png', mask=blob()[:37, :53])
     given = {
         '--img-dir': 'in',
         '--mask-dir': 'gt',
@@ -133,12 +136,13 @@ def test_folders_and_suffixes(tmp_path):
 
     def pairs(options):
         record = findings(tmp_path, tmp_path / 'set', *(x for pair in options for x in pair))
-        return sum(split['pairs'] for data in record['data_sets'] for split in data['splits'])
+        number = sum(split['pairs'] for data in record['data_sets'] for split in data['splits'])
+        return number, record['exit_status']
 
-    assert pairs(given.items()) == 2
+    assert pairs(given.items()) == (2, 1)  # a warning: no image for z_m
     for option in ('--mask-dir', '--img-suffix', '--seg-map-suffix'):
-        assert pairs(pair for pair in given.items() if pair[0] != option) == 0, option
-    assert pairs({**given, '--img-dir': 'images'}.items()) == 1
+        assert pairs(pair for pair in given.items() if pair[0] != option) == (2, 3), option
+    assert pairs({**given, '--img-dir': 'images'}.items()) == (1, 1)
 
 
 # -------------------------------------------------------------------------------- prepare
