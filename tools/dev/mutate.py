@@ -33,9 +33,9 @@ class Mutant(NamedTuple):
 
 P, B, T = 'condseg_mmseg/', 'configs/_base_/', 'tests/'
 SETS = B + 'datasets/binary_256x256.py'
-STAGE1 = T + 'test_recipes.py::test_constants[condseg-stage1_r50_{}kvasir-seg-256x256]'
+OURS1 = T + 'test_recipes.py::test_constants[condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256]'
 STAGE2 = T + 'test_recipes.py::test_constants[condseg_r50_{}kvasir-seg-256x256]'
-OURS1, OURS2 = STAGE1.format('1xb8-300e_'), STAGE2.format('1xb12-300e_')
+OURS2 = STAGE2.format('1xb12-300e_')
 LITE0 = T + 'test_recipes_small.py::test_constants[condseg_lite0_1xb8-20e_kvasir-seg-160x160]'
 VIEW, LOSSES = P + 'models/data_preprocessors/strong_view.py', P + 'models/losses/functional.py'
 OPTIONS, DATA = T + 'cli/test_option_values.py', T + 'cli/test_option_values_data.py'
@@ -47,9 +47,6 @@ MUTANTS = (
            'batch=same_on_batch, p=0.8),\n            grayscale', OURS1),
     Mutant('cut-out', SETS, '(0.125, 0.125)', '(0.25, 0.25)', OURS2),
     Mutant('rotation of stage 1', SETS, 'degree=90', 'degree=45', OURS1),
-    Mutant('flips of the official preset', B + 'presets/official.py',
-           "prob=0.3, direction='vertical'", "prob=0.5, direction='vertical'",
-           STAGE2.format('official_1xb12-300e_')),
     Mutant('patience', B + 'schedules/schedule_300e.py', 'patience=30', 'patience=10', OURS2),
     Mutant('attention order of the paper', B + 'models/condseg_r50_paper.py', "('bg', 'fg')",
            "('fg', 'bg')", STAGE2.format('paper_1xb4-300e_')),
@@ -57,15 +54,11 @@ MUTANTS = (
     Mutant('order of EMA and channels-last', B + 'schedules/schedule_cpu_ema.py',
            '    *_base_.custom_hooks,\n]',
            ']\ncustom_hooks = [*_base_.custom_hooks, *custom_hooks]', LITE0),
-    Mutant('scale of the op', P + 'ops/outlook.py', '// num_heads) ** -0.5', '// num_heads) ** -0.25',
-           T + 'ops/test_outlook.py'),
-    Mutant('shift in the fast form', P + 'ops/fast.py', 'k // 2 - i, k', 'i - k // 2, k',
-           T + 'ops/test_outlook.py'),
+    Mutant('scale of the op', P + 'ops/outlook.py', '// num_heads) ** -0.5',
+           '// num_heads) ** -0.25', T + 'ops/test_outlook.py'),
     Mutant('background target of SID', P + 'models/losses/sid.py', '= 1 - target, valid',
            '= target, valid', T + 'models/losses/test_sid.py'),
     Mutant('bound of the area weight', LOSSES, 'math.atanh(1 / max_weight)', '1e-6',
-           T + 'models/losses/test_functional.py'),
-    Mutant('a term of L_comp', LOSSES, 'fg * bg + fg * uc + bg * uc\n', 'fg * bg + fg * uc\n',
            T + 'models/losses/test_functional.py'),
     Mutant('order of the channels', P + 'models/data_preprocessors/two_view.py',
            "channel_order != ('rgb'", "channel_order == ('rgb'",
@@ -76,8 +69,6 @@ MUTANTS = (
            'np.nan_to_num(values)', T + 'evaluation/test_functional.py'),
     Mutant('masks are cut at 0.5', P + 'datasets/mask_resize.py', 'share >= 0.5', 'share > 0.6',
            SIZES),
-    Mutant('masks on the grid of images', P + 'datasets/mask_resize.py', 'cv2.INTER_LINEAR)',
-           'cv2.INTER_NEAREST)', SIZES),
     Mutant('a test needs every weight', P + 'engine/strict_load.py', 'elif missing or shapes:',
            'elif shapes:', T + 'engine/test_strict_load.py'),
     Mutant('stage 2 needs every weight', P + 'engine/strict_pretrained.py',
@@ -149,11 +140,10 @@ def main(words: list[str]) -> int:
         for mutant in chosen:
             start = time.monotonic()
             fates.append(fate(tree, mutant))
-            seconds = time.monotonic() - start
-            print(f'{fates[-1]:<10} {seconds:3.0f} s  {mutant.name} ({mutant.file})', flush=True)
-    noticed = fates.count('noticed')
-    print(f'{noticed} of {len(fates)} were noticed')
-    return int(noticed < len(fates))
+            took = f'{time.monotonic() - start:3.0f} s'
+            print(f'{fates[-1]:<10} {took}  {mutant.name} ({mutant.file})', flush=True)
+    print(f'{fates.count("noticed")} of {len(fates)} were noticed')
+    return int(set(fates) != {'noticed'})
 
 
 if __name__ == '__main__':
