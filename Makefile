@@ -16,10 +16,13 @@ STAMP := $(VENV)/.installed
 
 # Further arguments of pytest and of the demo, e.g. make test PYTEST_ARGS="-x tests/ops"
 PYTEST_ARGS ?=
+# Processes that share the tests (tests/conftest.py); 0: run them in pytest's own, e.g. to debug
+WORKERS ?= 2
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all results wheel lint format clean
+.PHONY: help install demo test test-slow test-all mutate results wheel lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,13 +44,16 @@ demo: install ## Generate data, train a small ConDSeg on it, score it, draw its 
 	$(PYTHON) -m condseg_mmseg demo $(DEMO_ARGS)
 
 test: install ## Run the tests, but for the slow ones
-	$(PYTHON) -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: install ## Run the slow tests only
-	$(PYTHON) -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-all: install ## Run all tests
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+mutate: install ## Change the package in some 30 places, one at a time: a test must notice each
+	$(PYTHON) tools/dev/mutate.py
 
 results: install ## Rebuild the tables of docs/results/comparison from the committed scores
 	$(PYTHON) tools/dev/results.py

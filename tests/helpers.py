@@ -45,7 +45,7 @@ def fixture(name: str) -> dict[str, np.ndarray]:
         if (folder / name).is_file():
             with np.load(folder / name, allow_pickle=False) as data:
                 return dict(data)
-    pytest.skip(f'{name} is not in the shipped reduced set and ../shared/parity is absent')
+    pytest.skip(f'{name} is not in the shipped reduced set, and ../shared/parity is absent')
 
 
 def reference_state(keys_file: str, seed: int) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ def named(name):
     return STEM.fullmatch(name.rpartition('/')[2].removesuffix('.py')).groupdict()
 
 
+@functools.cache
 def network(name):
     """What two configs share that need to be run once."""
     model = load(name).model.to_dict()

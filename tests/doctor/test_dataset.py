@@ -232,7 +232,7 @@ def test_sessile_is_found_in_kvasir(kvasir_dir, shared_dir):
 def test_raw_layouts_are_clean(shared_dir, name, suffix, rule, encodings, images):
     folder = shared_dir / 'data' / name
     if not folder.is_dir():
-        pytest.skip(f'needs {name}')
+        pytest.skip(f'needs ../shared/data/{name}')
     record = check_dataset([folder], seg_map_suffix=suffix)
     (split,) = record['data_sets'][0]['splits']
     assert (record['exit_status'], record['findings']) == (0, [])

@@ -17,10 +17,12 @@ from condseg_mmseg.models import ContrastDrivenFeatureAggregation
 
 CONFIGS = ROOT / 'configs' / 'condseg'
 OFFICIAL = CONFIGS / 'condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py'
-# Relative errors allowed: of the losses; of the gradients' norms the median, the 90th percentile
-# and the largest (check_first_step). On CPUs PyTorch sums BatchNorm's statistics of channels-last
-# maps one row after the other, which rounds more (1e-6 to 1e-5 of a map's largest value).
-NOISE = {'contiguous_format': (1e-5, 1e-3, 5e-3, 3e-2), 'channels_last': (3e-5, 3e-3, 1e-2, 0.12)}
+# Of the first step: the relative error of the losses; the share of the gradients' norms within the
+# fixtures' 1e-3, and the largest error of one; then the error of the losses after one and two steps
+# of Adam, which divides noise by noise. On CPUs PyTorch sums BatchNorm's statistics of
+# channels-last maps one row after the other, which rounds more (1e-6 to 1e-5 of a map's largest
+# value). Measured with two threads, as the fixtures were made: 0.93 and 0.011, 0.42 and 0.08.
+NOISE = {'contiguous_format': (1e-5, 0.9, 2e-2, 5e-3), 'channels_last': (2e-5, 0.35, 0.1, 1e-2)}
 DEFAULT = CONFIGS / 'condseg_r50_1xb12-300e_kvasir-seg-256x256.py'
 
 
@@ -80,7 +82,7 @@ def test_logits_and_features_equal_the_published_ones(name, config):
 @pytest.mark.parametrize('form', ['single', 'double'])
 def test_training_equals_the_published_one(form, memory_format):
     data = fixture(f'condseg_r50.train_{form}_sigmoid.npz')
-    loss_noise, *noise = NOISE[memory_format]
+    loss_noise, share, largest, later = NOISE[memory_format]
     double = {'double_sigmoid': form == 'double'}
     model = build(decode_head=double, auxiliary_head=double)
     model.auxiliary_head.background_target = 'complement'  # as the fixtures were made
@@ -102,7 +104,7 @@ def test_training_equals_the_published_one(form, memory_format):
         total.backward()
         if step == 0:
             first = {key: float(value) for key, value in losses.items()}
-            check_first_step(model, data, *noise)
+            check_first_step(model, data, share, largest)
         optimizer.step()
         totals.append(float(total))
     assert first['decode.loss_mask'] == pytest.approx(float(data['loss.mask']), rel=loss_noise)
@@ -113,18 +115,16 @@ def test_training_equals_the_published_one(form, memory_format):
     assert first['aux.loss_bg'] == pytest.approx(float(weighted[1]), rel=loss_noise)
     assert first['aux.loss_comp'] == pytest.approx(float(data['loss.comp']), rel=loss_noise)
     assert totals[0] == pytest.approx(float(data['loss.total']), rel=loss_noise)
-    # Adam divides noise by noise: one thread instead of two moves steps 2 and 3 by 0.5 %
-    assert totals == pytest.approx(data['total_per_step'].tolist(), rel=1e-2)
+    assert totals == pytest.approx(data['total_per_step'].tolist(), rel=later)
     assert totals[2] < totals[1] < totals[0]
 
 
-def check_first_step(model, data, median, percentile_90, largest):
+def check_first_step(model, data, share, largest):
     """Compare every gradient norm and BatchNorm statistic after the first step's backward.
 
     The gradients of near-dead units are rounding noise: in float64 the same network's norms lie
     0.1 % from the fixtures in the median, 0.4 % in nine of ten and 6 % at most. With the memory
-    format and the number of threads of the fixtures most of it is the same noise, and the bulk is
-    held to their 1e-3; channels-last rounds otherwise and is held to what float64 shows.
+    format and the number of threads of the fixtures most of it is the same noise.
     """
     gradients = {name: p.grad for name, p in model.named_parameters()}
     statistics = dict(model.named_buffers())
@@ -143,8 +143,7 @@ def check_first_step(model, data, median, percentile_90, largest):
         error = abs(float(gradients[target].double().norm()) - expected) / max(expected, 1e-3)
         assert error < largest, key
         errors.append(error)
-    assert np.median(errors) < median
-    assert np.percentile(errors, 90) < percentile_90
+    assert np.mean(np.array(errors) < 1e-3) > share
     assert set(gradients) <= compared
     assert {n for n in statistics if 'running' in n} <= compared
 

@@ -42,7 +42,7 @@ def test_real_masks_are_those_of_the_originals(dataset, shared_dir, tmp_path, ru
     folder, prefix, suffix, mode, some = REAL[dataset]
     real, src, out = shared_dir / 'data' / folder, tmp_path / folder, tmp_path / 'out'
     if not real.is_dir():
-        pytest.skip(f'needs {folder}')
+        pytest.skip(f'needs ../shared/data/{folder}')
     some = some or names(SPLITS / 'kvasir-seg' / 'train.txt')[:3]
     for name in some:  # a few of them, by links
         for part in set(prefix):
@@ -64,7 +64,7 @@ def test_real_masks_are_those_of_the_originals(dataset, shared_dir, tmp_path, ru
 def test_the_real_table_of_grades_shares_patients(shared_dir, tmp_path, run):
     table = shared_dir / 'data' / 'glas' / 'Grade.csv'
     if not table.is_file():
-        pytest.skip('needs the Grade.csv of GlaS')
+        pytest.skip('needs ../shared/data/glas/Grade.csv')
     content, _ = glas(table.read_bytes())
     every = [f'{part}_{i + 1}' for part, size in dict(train=85, testA=60, testB=20).items()
              for i in range(size)]  # fmt: skip
