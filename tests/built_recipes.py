@@ -20,6 +20,7 @@ OTHERS = {
     *('strict', 'num_bad_epochs', 'resize', 'resize_cfg', 'backend', 'global_step', 'extra'),
     *('clip_object_border', 'conv_cfg', 'norm_cfg', 'act_cfg', 'by_epoch', 'center', 'auto_bound'),
     *('input_transform', 'sampler', 'dropout', 'min_values', 'stopping_threshold', 'check_finite'),
+    'reduce_over_ranks',
     *('strict_load', 'with_cp', 'rule_worse', 'cooldown_counter', 'swap_seg_labels', 'map_names'),
     *('whole_names', 'prefix', 'enabled_by_epoch', 'begin_iter', 'begin_epoch', 'bootstrap_seed'),
     *('size_groups', 'bootstrap', 'cooldown', 'eps', 'color_type', 'base_values', 'anneal_func'),

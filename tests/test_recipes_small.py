@@ -109,10 +109,10 @@ AUGMENTED = [
     'saturation_lower=0.8 saturation_upper=1.2 hue_delta=4',
     'PackSegInputs',
 ]
-AVERAGE = "EMAHook {'type': 'ExponentialMovingAverage', 'momentum': 0.005, 'update_buffers': True}"
-# ConDSeg on EfficientNet-Lite0, 20 epochs
+AVERAGE = "EMAHook {'type': 'ExponentialMovingAverage', 'momentum': 0.01, 'update_buffers': True}"
+# ConDSeg on EfficientNet-Lite0, 12 epochs
 LITE0 = {
-    **(FULL2 | LITE | narrow((16, 24, 40, 112), 4, 64) | at(160) | cosine(20)),
+    **(FULL2 | LITE | narrow((16, 24, 40, 112), 4, 64) | at(160) | cosine(12)),
     'train': AUGMENTED,
     'batch': 8,
     'scaled with the batch': (False, 8),
@@ -122,7 +122,7 @@ LITE0 = {
     'hooks': [AVERAGE, 'ChannelsLastHook'],
 }
 STAGE1_LITE0 = {
-    **(LITE0 | NO_NECK | VIEW | fusion(16, 24, 40, 112, channels=32) | cosine(5)),
+    **(LITE0 | NO_NECK | VIEW | fusion(16, 24, 40, 112, channels=32) | cosine(3)),
     'segmentor': 'ConsistencyReinforcement',
     'train': [t.replace('(-45, 45)', '(-90, 90)') for t in AUGMENTED],
 }
@@ -189,27 +189,27 @@ TABLE = {
     'cdfa-fpn_r50_1xb12-300e_kvasir-seg-256x256': (FULL2, CDFA_FPN),
     'condseg-stage1_r18_1xb8-3e_demo-96x96': (FULL1, DEMO1),
     'condseg_r18_1xb8-4e_demo-96x96': (FULL2, DEMO2),
-    'condseg_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, {}),
-    'condseg_lite0_1xb8-15e_kvasir-seg-160x160': (LITE0, cosine(15)),
+    'condseg_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, {}),
+    'condseg_lite0_1xb8-9e_kvasir-seg-160x160': (LITE0, cosine(9)),
     'condseg_lite0_1xb8-6e_kvasir-seg-160x160': (LITE0, SIX),
-    'condseg-stage1_lite0_1xb8-5e_kvasir-seg-160x160': (STAGE1_LITE0, {}),
+    'condseg-stage1_lite0_1xb8-3e_kvasir-seg-160x160': (STAGE1_LITE0, {}),
     'condseg_lite0_1xb8-3e_kvasir-seg-96x96': (LITE0, THREE),
     'condseg-one-stage_lite0_1xb8-3e_kvasir-seg-96x96': (LITE0, THREE | ONE_STAGE),
     'condseg-stage1_lite0_1xb8-2e_kvasir-seg-96x96': (
         STAGE1_LITE0, PLAIN | at(96, FULL1) | cosine(2)
         | {'rate of the encoder, of the rest': ([0.0002], [0.001])}),
-    'baseline_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, NO_NECK | fusion(16, 24, 40, 112)),
+    'baseline_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, NO_NECK | fusion(16, 24, 40, 112)),
     'baseline_lite0_1xb8-3e_kvasir-seg-96x96': (LITE0, THREE | NO_NECK | fusion(16, 24, 40, 112)),
-    'baseline-sid-cdfa_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, fusion(32, 32, 32, 32)),
+    'baseline-sid-cdfa_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, fusion(32, 32, 32, 32)),
     'baseline-sid-cdfa_lite0_1xb8-3e_kvasir-seg-96x96': (LITE0, THREE | fusion(32, 32, 32, 32)),
-    'fcn_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, fcn(3, (112, 192))),
+    'fcn_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, fcn(3, (112, 192))),
     'fcn_lite0_1xb8-6e_kvasir-seg-160x160': (LITE0, SIX | fcn(3, (112, 112))),
-    'fpn_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, fpn(104, [2, 4, 8, 16])),
+    'fpn_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, fpn(104, [2, 4, 8, 16])),
     'fpn_lite0_1xb8-6e_kvasir-seg-160x160': (LITE0, SIX | fpn(64, [2, 4, 8, 16])),
-    'pranet_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, PRANET),
+    'pranet_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, PRANET),
     'unet_b16_1xb8-6e_kvasir-seg-160x160': (LITE0, SIX | UNET),
-    'unet_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, unet(48, nested=False)),
-    'unetpp_lite0_1xb8-20e_kvasir-seg-160x160': (LITE0, unet(40, nested=True)),
+    'unet_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, unet(48, nested=False)),
+    'unetpp_lite0_1xb8-12e_kvasir-seg-160x160': (LITE0, unet(40, nested=True)),
 }  # fmt: skip
 
 

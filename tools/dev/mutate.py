@@ -36,7 +36,7 @@ SETS = B + 'datasets/binary_256x256.py'
 OURS1 = T + 'test_recipes.py::test_constants[condseg-stage1_r50_1xb8-300e_kvasir-seg-256x256]'
 STAGE2 = T + 'test_recipes.py::test_constants[condseg_r50_{}kvasir-seg-256x256]'
 OURS2 = STAGE2.format('1xb12-300e_')
-LITE0 = T + 'test_recipes_small.py::test_constants[condseg_lite0_1xb8-20e_kvasir-seg-160x160]'
+LITE0 = T + 'test_recipes_small.py::test_constants[condseg_lite0_1xb8-12e_kvasir-seg-160x160]'
 VIEW, LOSSES = P + 'models/data_preprocessors/strong_view.py', P + 'models/losses/functional.py'
 OPTIONS, DATA = T + 'cli/test_option_values.py', T + 'cli/test_option_values_data.py'
 DOCTOR = P + 'doctor/dataset.py'
@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant('patience', B + 'schedules/schedule_300e.py', 'patience=30', 'patience=10', OURS2),
     Mutant('attention order of the paper', B + 'models/condseg_r50_paper.py', "('bg', 'fg')",
            "('fg', 'bg')", STAGE2.format('paper_1xb4-300e_')),
-    Mutant('momentum of EMA', B + 'schedules/schedule_cpu_ema.py', '0.005', '0.05', LITE0),
-    Mutant('order of EMA and channels-last', B + 'schedules/schedule_cpu_ema.py',
+    Mutant('momentum of EMA', B + 'schedules/schedule_cpu.py', 'momentum=0.01', 'momentum=0.05', LITE0),
+    Mutant('order of EMA and channels-last', B + 'schedules/schedule_cpu.py',
            '    *_base_.custom_hooks,\n]',
            ']\ncustom_hooks = [*_base_.custom_hooks, *custom_hooks]', LITE0),
     Mutant('scale of the op', P + 'ops/outlook.py', '// num_heads) ** -0.5',
