@@ -106,6 +106,7 @@ def dataset(failures=0, count=4):
     data = BinaryMedicalDataset.__new__(BinaryMedicalDataset)
     data.data_list, data.serialize_data, data._fully_initialized = [{} for _ in range(count)], 0, 1
     data.test_mode, data.max_refetch, data._metainfo = False, 10, {}
+    data.check_files = False
     data.pipeline = Noise(failures)
     return data
 
