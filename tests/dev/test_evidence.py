@@ -56,7 +56,7 @@ def finish(run):
     run.folder.mkdir(parents=True, exist_ok=True)
     for scored in run.scored:
         (run.folder / scored.csv).write_text(CSV)
-    record = {'label': run.label, 'seed': run.seed, 'csv': 'scores.csv'} | RECORD
+    record = {'label': run.label, 'seed': run.seed} | RECORD
     run.record.write_text(json.dumps(record))
 
 
@@ -65,17 +65,15 @@ def queue(monkeypatch):
     """Finishes runs at once, but for those whose label is in the list that it gives."""
     failing = []
 
-    def work(self):
-        for run in self.waiting:
-            if run.label in failing:
-                run.folder.mkdir(parents=True, exist_ok=True)
-                run.failed.write_text('it broke\nmore')
-                yield run, 'it broke\nmore'
-            else:
-                finish(run)
-                yield run, ''
+    def make(run, lock):
+        if run.label not in failing:
+            finish(run)
+            return ''
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.failed.write_text('it broke\nmore')
+        return 'it broke\nmore'
 
-    monkeypatch.setattr(run_queue.RunQueue, 'work', work)
+    monkeypatch.setattr(evidence, 'make', make)
     return failing
 
 
@@ -84,13 +82,13 @@ def test_a_compact_file_is_read_like_the_full_one(tmp_path):
     path = tmp_path / 'x.csv'
     path.write_text(COMPACT)
     read = read_scores(path)
-    assert list(read.scores) == ['dice', 'iou', *evidence.EXTRA]
+    assert list(read.scores) == ['dice', 'iou', *run_queue.EXTRA]
     assert read.pixels.tolist() == [[3, 100], [0, 100]]
 
 
 def test_a_finished_run_leaves_its_files_and_is_not_repeated(planned, queue, capsys):
     queue.append('FPN: two')
-    assert make().work(1, None) == 1
+    assert make().work() == 1
     folder = Path('here/docs/results/comparison/search')
     assert sorted(path.name for path in folder.iterdir()) == [
         f'{label}-one-seed0{ending}'
@@ -132,7 +130,7 @@ def test_trials_that_the_scores_add_are_made_too(planned, queue, monkeypatch):
     monkeypatch.setattr(
         evidence_runs, 'search_runs', lambda scores: more if len(scores) == 3 else planned
     )
-    assert make().work(1, None) == 0
+    assert make().work() == 0
     assert len(make().scores()) == 4
 
 
@@ -180,14 +178,16 @@ def test_other_parts_need_the_search(tmp_path, part, capsys, monkeypatch):
 
 def test_what_is_handed_over_and_scored(planned):
     run = make().run(planned[0])
-    assert run.hand_over == 'last'
     assert [(scored.csv, scored.checkpoint) for scored in run.scored] == [
         ('scores.csv', 'last'), ('scores_best.csv', 'best'),
         ('scores_unaveraged.csv', 'unaveraged'),
     ]  # fmt: skip
     run = make().run(planned[0]._replace(part='table', configs=('a.py', 'a.py')))
-    assert run.scored[2] == ('scores_unseen.csv', 'last', evidence_runs.UNSEEN, evidence.EXTRA)
-    command = run_queue.train_command(run.files, run.work_dir, run.hand_over)
+    assert run.scored[2:] == [
+        ('scores_unseen.csv', 'last', evidence_runs.UNSEEN),
+        ('scores_polyp_free.csv', 'last', evidence_runs.POLYP_FREE),
+    ]
+    command = run_queue.train_command(run.files, run.work_dir)
     assert command[-3:] == ['--resume', '--hand-over', 'last']
 
 
@@ -232,6 +232,11 @@ custom_hooks = [dict(type='EMAHook', momentum=0.5)]
         Path(f'{name}.py').write_text(f'_base_ = [{str(base)!r}]\n{rest}')
     unseen = {'test_dataloader.dataset.ann_file': 'unseen.txt'}
     monkeypatch.setattr(evidence, 'UNSEEN', unseen)
+    crops = {'test_dataloader.dataset.data_root': 'crops'}
+    crops['test_dataloader.dataset.ann_file'] = 'all.txt'
+    monkeypatch.setattr(evidence, 'POLYP_FREE', crops)
+    monkeypatch.setattr(evidence, 'CROPS', Path('crops'))
+    Path('kvasir-seg').symlink_to('data')
     monkeypatch.setattr(evidence_runs, 'chosen', lambda scores: {})
     monkeypatch.setattr(
         evidence_runs, 'table_runs', lambda _: [Planned('table', 'T', ('s1.py', 's2.py'), {}, 1)]
@@ -252,6 +257,7 @@ def test_real_runs(small):
     for name, images in {
         'search/S-seed0': 4, 'search/S-seed0_unaveraged': 4, 'search/S-seed0_best': 4,
         'table/T-seed1': 4, 'table/T-seed1_best': 4, 'table/T-seed1_unseen': 2,
+        'table/T-seed1_polyp_free': 4,
     }.items():  # fmt: skip
         scores = read_scores(results / f'{name}.csv').scores
         assert {len(values) for values in scores.values()} == {images}

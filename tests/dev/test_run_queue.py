@@ -1,6 +1,7 @@
-"""The queue of runs: cores, what a killed one left, failures, the lock."""
+"""One run: its config, what a killed one left, failures, the lock."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import run_queue
 from mmengine.config import Config
-from run_queue import Run, RunQueue
+from run_queue import Run, make
 
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.lock import locked
@@ -28,14 +29,6 @@ def make_run(tmp_path, monkeypatch):
         return Run(label, seed, configs, Path('out') / label / f'seed{seed}', options)
 
     return make
-
-
-def test_cores_are_shared_out(monkeypatch):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {5, 1, 2, 7, 4})
-    assert run_queue.shares(2) == [[1, 2], [4, 5]]
-    assert run_queue.shares(1) == [[1, 2, 4, 5, 7]]
-    with pytest.raises(UserError, match='--jobs 6: choose 1 to 5'):
-        run_queue.shares(6)
 
 
 def test_options_and_seed_go_into_the_config_that_is_trained(make_run):
@@ -69,63 +62,61 @@ def test_a_config_without_scores_of_images_is_refused(make_run):
 def test_what_an_earlier_attempt_left_is_compared(make_run):
     run = make_run()
     run.prepare()
-    run.check_earlier(resume=False)  # nothing was trained yet
+    run.check_earlier()
     other = make_run(**{'train_cfg.max_epochs': 9})
     with pytest.raises(UserError, match=r'another config.*\n  - .*=5.*\n  \+ .*=9'):
-        other.check_earlier(resume=True)
-    run.work_dir.mkdir()
-    with pytest.raises(UserError, match=r'a, seed 0: out/a/seed0 .* not finished; add --resume'):
-        run.check_earlier(resume=False)
-    run.check_earlier(resume=True)
+        other.check_earlier()
 
 
 def python(code):
     return [sys.executable, '-c', code]
 
 
-def test_a_failure_does_not_stop_the_others(make_run, monkeypatch):
+def test_a_run_that_fails_says_why(make_run, monkeypatch):
     Path('out').mkdir()
-    runs = [make_run(seed=seed) for seed in range(3)]
     commands = {
         0: python('print("the last words"); raise SystemExit(3)'),
-        1: python('import os; open("cores", "w").write(os.environ["OMP_NUM_THREADS"])'),
-        2: python(''),
+        1: python('import os; open("threads", "w").write(os.environ["OMP_NUM_THREADS"])'),
     }
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     monkeypatch.setattr(
-        run_queue, 'train_command', lambda files, folder, _: commands[int(folder.parent.name[-1])]
+        run_queue, 'train_command', lambda files, folder: commands[int(folder.parent.name[-1])]
     )
-    runs[2].folder.mkdir(parents=True)
-    runs[2].record.write_text('{}')  # finished before
-    with locked('out') as lock:
-        ended = list(RunQueue(runs, lock).work())
-    assert [run.seed for run, _ in ended] == [0, 1]
-    assert ended[0][1] == ('ended with status 3; the end of out/a/seed0/log:\n  the last words')
-    # it trained, but there is nothing to score
-    assert ended[1][1].startswith('ValueError: out/a/seed1/train: no best checkpoint')
-    assert Path('cores').read_text() == '1'
-    assert [run.result() for run in runs] == [None, None, {}]
-
-
-def test_an_exception_ends_the_trainings_and_a_left_one_keeps_the_lock(make_run, monkeypatch):
-    sleep = 'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)'
-    monkeypatch.setattr(run_queue, 'train_command', lambda files, folder, _: python(sleep))
     runs = [make_run(seed=seed) for seed in range(2)]
-    Path('out').mkdir()
     with locked('out') as lock:
-        work = RunQueue(runs, lock)
+        problems = [make(run, lock) for run in runs]
+    assert problems[0] == 'ended with status 3; the end of out/a/seed0/log:\n  the last words'
+    assert runs[0].failed.read_text() == problems[0]
+    # it trained, but there is nothing to score
+    assert problems[1].startswith('ValueError: out/a/seed1/train: no best checkpoint')
+    assert Path('threads').read_text() == '1'
+    assert [run.result() for run in runs] == [None, None]
 
-        def interrupted(futures):
+
+def test_an_exception_ends_the_training_and_a_left_one_keeps_the_lock(make_run, monkeypatch):
+    sleep = 'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)'
+    monkeypatch.setattr(run_queue, 'train_command', lambda files, folder: python(sleep))
+    monkeypatch.setattr(run_queue, 'made_with', lambda threads: {})  # it asks git
+    Path('out').mkdir()
+    wait = subprocess.Popen.wait
+
+    def interrupted(process, timeout=None):
+        if process.poll() is None and not stopped:
             while not (Path('pid').exists() and Path('pid').read_text()):
                 time.sleep(0.05)
             # the training inherits the lock
-            files = Path(f'/proc/{Path("pid").read_text()}/fd').iterdir()
+            files = Path(f'/proc/{process.pid}/fd').iterdir()
             assert str(Path('out/.lock').absolute()) in map(os.path.realpath, files)
+            stopped.append(process)
             raise KeyboardInterrupt
+        return wait(process, timeout)
 
-        monkeypatch.setattr(run_queue, 'as_completed', interrupted)
+    stopped: list = []
+    run = make_run()
+    with locked('out') as lock:
+        monkeypatch.setattr(subprocess.Popen, 'wait', interrupted)
         with pytest.raises(KeyboardInterrupt):
-            list(work.work())
+            make(run, lock)
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path('pid').read_text()), 0)
-    assert not runs[1].folder.exists()
+    assert not run.failed.exists()  # it goes on with the next start

@@ -59,16 +59,15 @@ def slug(label: str) -> str:
     return re.sub(r'[^A-Za-z0-9._+-]+', '-', label).strip('-.')
 
 
-def made_with(threads: int, machine: str | None = None) -> dict[str, Any]:
+def made_with(threads: int) -> dict[str, Any]:
     """Describe what a result that is published was made with, without the name of the host.
 
     Args:
         threads: Of torch.
-        machine: What to call the processor. Default None: by its name.
     """
     where = environment()
     del where['machine']['name']
-    where['machine'] |= {'threads': threads} | ({'cpu': machine} if machine else {})
+    where['machine']['threads'] = threads
     return where
 
 

@@ -1,9 +1,10 @@
 """Make the runs of docs/results/plan.md, one after the other.
 
-    python tools/dev/evidence.py search|table|minutes|ablation OUT_DIR [--jobs 1] [--only LABEL]
+    python tools/dev/evidence.py search|table|minutes|ablation OUT_DIR [--only LABEL]
     python tools/dev/evidence.py search OUT_DIR --list
 
-Start it in the folder that holds data/kvasir-seg and data/cvc-clinicdb-odd. Logs and checkpoints go
+Start it in the folder that holds data/kvasir-seg and data/cvc-clinicdb-odd; the crops are made
+beside them (polyp_free.py). Logs and checkpoints go
 into OUT_DIR/PART/LABEL/seed0 and so on (see run_queue.py). The same command again goes on after any
 stop: finished runs are not repeated, others go on from their last whole checkpoint. It waits for a
 training that outlived a killed queue.
@@ -14,6 +15,7 @@ committed. A run that has them is finished, also where OUT_DIR is lost::
     LABEL-seed0.csv              last checkpoint, on the validation list
     LABEL-seed0_best.csv         the best one on that list, by mIoU
     LABEL-seed0_unseen.csv       last checkpoint, on videos that nothing was trained on
+    LABEL-seed0_polyp_free.csv   last checkpoint, on crops of that list without a polyp
     LABEL-seed0_unaveraged.csv   of the search: last checkpoint, weights without the average
     LABEL-seed0.json             scores by epoch, time, commit, versions, machine, options
 
@@ -35,8 +37,9 @@ from typing import Any
 
 import evidence_runs
 from dev_common import ROOT, check, exit_on_sigterm, slug
-from evidence_runs import UNSEEN, Planned
-from run_queue import Run, RunQueue, Scored
+from evidence_runs import POLYP_FREE, UNSEEN, Planned
+from polyp_free import cut
+from run_queue import EXTRA, Run, Scored, make
 
 from condseg_mmseg.engine.atomic_checkpoint import numbered_checkpoints
 from condseg_mmseg.evaluation.score_file import read_scores
@@ -45,8 +48,8 @@ from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.lock import locked
 
 PARTS = ('search', 'table', 'minutes', 'ablation')
-EXTRA = ('weighted_f', 'mae', 'object_recall', 'object_precision')
 COUNTS = ('tp', 'fp', 'fn', 'tn')  # tp + fn is the size of the object
+CROPS = Path(POLYP_FREE['test_dataloader.dataset.data_root'])
 NOT_FINITE = 'parameters are not finite'  # what CheckFiniteHook says
 
 
@@ -116,16 +119,15 @@ class Evidence:
 
     def run(self, planned: Planned) -> Run:
         """What the queue makes of a planned run."""
-        scored = [
-            Scored('scores.csv', 'last', extra_metrics=EXTRA),
-            Scored('scores_best.csv', 'best', extra_metrics=EXTRA),
-            Scored('scores_unaveraged.csv', 'unaveraged', extra_metrics=EXTRA)
-            if planned.part == 'search'
-            else Scored('scores_unseen.csv', 'last', UNSEEN, EXTRA),
-        ]
+        scored = [Scored('scores.csv', 'last'), Scored('scores_best.csv', 'best')]
+        if planned.part == 'search':
+            scored.append(Scored('scores_unaveraged.csv', 'unaveraged'))
+        else:
+            scored.append(Scored('scores_unseen.csv', 'last', UNSEEN))
+            scored.append(Scored('scores_polyp_free.csv', 'last', POLYP_FREE))
         return Run(
             planned.label, planned.seed, planned.configs, self._folder(planned), planned.options,
-            hand_over='last', scored=scored,
+            scored,
         )  # fmt: skip
 
     def published(self, planned: Planned) -> dict[str, Any] | None:
@@ -155,7 +157,6 @@ class Evidence:
         for scored in run.scored:
             scores = compact((run.folder / scored.csv).read_text(encoding='utf-8'))
             write_text(self._published(planned, scored.csv.removeprefix('scores')), scores)
-        del result['csv']
         write_json(self._published(planned, '.json'), result | _settings(planned))
 
     def todo(self, failed: Sequence[Planned] = ()) -> dict[Run, Planned]:
@@ -172,7 +173,7 @@ class Evidence:
             if planned in failed or self.published(planned) is not None:
                 continue
             run = self.run(planned)
-            run.check_earlier(resume=True)
+            run.check_earlier()
             if run.result() is not None:
                 self.publish(planned, run)
                 continue
@@ -181,20 +182,22 @@ class Evidence:
             found[run] = planned
         return found
 
-    def work(self, jobs: int, machine: str | None) -> int:
+    def work(self) -> int:
         """Make all runs; returns 1 if one failed."""
         self.out_dir.mkdir(parents=True, exist_ok=True)
         if _is_locked(self.out_dir):
             print(f'waiting for a run that is still going on in {self.out_dir}', flush=True)
         failed: list[Planned] = []
         with locked(self.out_dir, patience=math.inf) as lock:
+            if self.part != 'search' and not (CROPS / 'all.txt').exists():
+                print(f'{CROPS}: {cut(CROPS.with_name("kvasir-seg"), CROPS)} crops', flush=True)
             while todo := self.todo(failed):
                 print(f'to do: {"; ".join(map(str, todo))}', flush=True)
-                for run, problem in RunQueue(list(todo), lock, jobs, machine).work():
-                    if problem:
-                        failed.append(todo[run])
+                for run, planned in todo.items():
+                    if problem := make(run, lock):
+                        failed.append(planned)
                     else:
-                        self.publish(todo[run], run)
+                        self.publish(planned, run)
                     end = f'failed: {problem}' if problem else 'finished'
                     print(f'{run}: {end}', flush=True)
         print(self.describe(), flush=True)
@@ -271,11 +274,9 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('part', choices=PARTS)
     add('out_dir', type=Path, metavar='OUT_DIR', help='folder of logs and checkpoints')
-    add('--jobs', type=int, default=1, help='trainings at a time, each on its share of the cores')
     add('--only', metavar='LABEL', help='only the runs of this label, or trials of this method')
     add('--list', action='store_true', help='print the state of the runs, and make none')
     add('--checkout', type=Path, default=ROOT, metavar='DIR', help='default: that of this script')
-    add('--machine', help='what to call the processor; its name if not given')
     return parser
 
 
@@ -288,7 +289,7 @@ def main(argv: list[str] | None = None) -> int:
             print(evidence.describe())
             return 0
         with exit_on_sigterm():
-            return evidence.work(args.jobs, args.machine)
+            return evidence.work()
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -48,6 +48,10 @@ UNSEEN: Options = {
     'test_dataloader.dataset.ann_file': 'all.txt',
     f'{UNSEEN_MASKS}.mode': 'threshold',
 }
+POLYP_FREE: Options = {
+    'test_dataloader.dataset.data_root': 'data/kvasir-seg-polyp-free/',
+    'test_dataloader.dataset.ann_file': 'all.txt',
+}
 
 COLOUR = 'train_dataloader.dataset.pipeline.7'
 RATE = 'optim_wrapper.optimizer.lr'

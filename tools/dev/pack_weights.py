@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from dev_common import ROOT, unaveraged
-from evidence import EXTRA, compact
+from evidence import compact
 from evidence_runs import UNSEEN
 from mmengine.config import Config
-from run_queue import metric_key
+from run_queue import EXTRA, metric_key
 
 from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
 from condseg_mmseg.engine.atomic_checkpoint import newest_whole

@@ -7,6 +7,7 @@ Sections whose runs are not there yet are left out. Nothing is trained or scored
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from dev_common import ROOT
 from evidence_runs import METHODS, OTHERS
 
@@ -99,35 +101,67 @@ def search(root: Path) -> str:
     )
 
 
-def scores_table(runs: Runs, kind: str = '') -> str:
+def interval(values: np.ndarray, groups: Sequence[str] | None) -> str:
+    """95 % interval of the mean of scores of shape (seeds, images), for new groups and trainings.
+
+    With one seed it is that of the trained network.
+    """
+    few = len(values) < 2
+    found = mean_difference(values, np.zeros_like(values), groups, fixed_seeds=few)
+    return f'{number(found.low, 1)} .. {number(found.high, 1)}{" (this network)" if few else ""}'
+
+
+def false_alarms(runs: Sequence[Trained]) -> list[str]:
+    """Cells: share of the crops without a polyp that get a mark, and mean share of their pixels."""
+    areas = []
+    for run in runs:
+        path = run.path.with_name(f'{run.path.stem}_polyp_free.csv')
+        with path.open(encoding='utf-8') as file:
+            counts = [(int(row['fp']), int(row['tn'])) for row in csv.DictReader(file)]
+        areas.append([100 * fp / (fp + tn) for fp, tn in counts])
+    marked = np.array(areas)
+    return [over_seeds(100.0 * (marked > 0)), over_seeds(marked, 2)]
+
+
+def gmac(run: Trained) -> float:
+    """Multiply-adds of one image in 1e9, as the metafile of its config has them."""
+    for path in sorted((ROOT / 'configs').glob('*/metafile.yml')):
+        for model in yaml.safe_load(path.read_text(encoding='utf-8'))['Models']:
+            if model['Name'] == run.record['configs'][-1]:
+                return model['Metadata']['FLOPs'] / 1e9
+    raise UserError(f'{run.path}: no metafile has its config, {run.record["configs"][-1]}')
+
+
+def scores_table(runs: Runs, root: Path, kind: str = '') -> str:
     """Scores of the last checkpoints; those on Kvasir-SEG with the best epoch and the costs."""
-    head = [
-        'method',
-        'seeds',
-        'mDice',
-        'mIoU',
-        'weighted F',
-        'MAE',
-        'objects found',
-        'marks right',
-        *SIZES,
-    ]
-    head += [] if kind else ['best epoch: mDice', 's per step', 'parameters (M)']
+    head = ['method', 'seeds', 'mDice', '95 % interval', 'mIoU', 'weighted F', 'MAE']
+    head += ['objects found', 'marks right', *SIZES]
+    if not kind:
+        head += ['crops with a false alarm', 'their area', 'best epoch: mDice', 's per step']
+        head += ['parameters (M)', 'GMAC']
     rows = []
     for label, found in runs.items():
-        dice, pixels = stacked(found, kind), found[0].scores(kind).pixels
-        assert pixels is not None
-        true, size = pixels.T
+        first, dice = found[0].scores(kind), stacked(found, kind)
+        assert first.pixels is not None
+        true, size = first.pixels.T
         groups, _ = size_groups(np.stack([true, 0 * true, 0 * true, size - true], axis=1))
         row = [label, ', '.join(str(run.record['seed']) for run in found), over_seeds(dice)]
+        row.append(interval(dice, videos(first.names, root, kind)))
         row += [over_seeds(stacked(found, kind, s)) for s in ('iou', 'weighted_f', 'mae', *OBJECTS)]
         row += [over_seeds(dice[:, groups == name]) for name in SIZES]
         if not kind:
             seconds = [run.record['seconds_per_iteration'] for run in found]
-            row += [over_seeds(stacked(found, '_best')), number(float(np.median(seconds)))]
-            row.append(number(found[0].record['parameters_m']))
+            row += [*false_alarms(found), over_seeds(stacked(found, '_best'))]
+            row.append(number(float(np.median(seconds))))
+            row += [number(found[0].record['parameters_m']), number(gmac(found[0]))]
         rows.append(row)
     return table(head, rows, aligned=False)
+
+
+def videos(names: Sequence[str], root: Path, kind: str) -> list[str] | None:
+    """Sequence of each unseen frame; None for the 120 images, each of which is its own group."""
+    path = root / 'configs' / 'splits' / 'cvc-clinicdb' / 'sequences.csv'
+    return read_groups(path, names) if kind == '_unseen' else None
 
 
 def difference(a: Sequence[Trained], b: Sequence[Trained], root: Path, kind: str = '') -> list[str]:
@@ -135,14 +169,12 @@ def difference(a: Sequence[Trained], b: Sequence[Trained], root: Path, kind: str
     names = a[0].scores(kind).names
     if b[0].scores(kind).names != names:
         raise UserError(f'{a[0].path} and {b[0].path} were scored on different images')
-    table_of = root / 'configs' / 'splits' / 'cvc-clinicdb' / 'sequences.csv'
-    groups = read_groups(table_of, names) if kind == '_unseen' else None
-    few = min(len(a), len(b)) < 2
+    few, groups = min(len(a), len(b)) < 2, videos(names, root, kind)
     found = mean_difference(stacked(a, kind), stacked(b, kind), groups, fixed_seeds=few)
-    interval = f'{number(found.low, 1, True)} .. {number(found.high, 1, True)}'
+    between = f'{number(found.low, 1, True)} .. {number(found.high, 1, True)}'
     return [
         number(found.difference, 1, True),
-        interval + (' (these networks)' if few else ''),
+        between + (' (these networks)' if few else ''),
         number(found.detectable, 1),
     ]
 
@@ -164,10 +196,10 @@ def primary(runs: Runs, root: Path) -> str:
     if OURS not in runs or any(label not in runs for label in BASELINES):
         return ''
     best = max(BASELINES, key=lambda label: stacked(runs[label]).mean())
-    less, interval, detectable = difference(runs[OURS], runs[best], root, '_unseen')
+    less, between, detectable = difference(runs[OURS], runs[best], root, '_unseen')
     return (
         f'**Primary comparison.** The baseline that is best on the 120 is {best}. On the unseen '
-        f'videos {OURS} has {less} points of mDice, 95 % interval {interval}; a difference of '
+        f'videos {OURS} has {less} points of mDice, 95 % interval {between}; a difference of '
         f'{detectable} would have been found with a power of 80 %.'
     )
 
@@ -179,8 +211,9 @@ def comparison(root: Path) -> str:
         return ''
     published = [[name, number(dice, 1), number(iou, 1)] for name, (iou, dice) in PUBLISHED.items()]
     parts = [
-        '## Kvasir-SEG, 120 images', scores_table(runs), '## CVC-ClinicDB, 329 frames of 15 videos',
-        scores_table(runs, '_unseen'), primary(runs, root),
+        '## Kvasir-SEG, 120 images', scores_table(runs, root),
+        '## CVC-ClinicDB, 329 frames of 15 videos',
+        scores_table(runs, root, '_unseen'), primary(runs, root),
         differences(runs, OURS, root) if len(runs) > 1 and OURS in runs else '',
         '## Published on Kvasir-SEG\n\nOf other networks, as the paper of ConDSeg prints them.',
         table(['network', 'mDice', 'mIoU'], published, aligned=False),
@@ -195,8 +228,8 @@ def others(root: Path) -> str:
     for part, title in (('minutes', 'At equal minutes'), ('ablation', 'Ablation')):
         if found := finished(part, root):
             found |= ours
-            parts += [f'## {title}', scores_table(found), 'On the unseen videos:']
-            parts.append(scores_table(found, '_unseen'))
+            parts += [f'## {title}', scores_table(found, root), 'On the unseen videos:']
+            parts.append(scores_table(found, root, '_unseen'))
     return '\n\n'.join(parts)
 
 
@@ -206,7 +239,8 @@ def page(root: Path = ROOT) -> str:
         '# Comparison\n\nWritten by `make results` from the scores of every image in this folder. '
         'The [plan](../plan.md) says\nwhat is compared and why, the [log](../log.md) what happened.'
         '\n\nPercent, per image at 160 x 160; mean ± standard deviation over seeds. Small, medium '
-        'and large are\nmDice on thirds of the images by the size of the object.'
+        'and large are\nmDice on thirds of the images by the size of the object. False alarms: '
+        'share of the crops without\na polyp that get a mark, and mean share of their pixels.'
     )
     return '\n\n'.join(filter(None, [about, search(root), comparison(root), others(root)])) + '\n'
 
