@@ -134,7 +134,7 @@ def test_wheel_holds_package_configs_and_tools(root, built):
         assert f'condseg_mmseg/{name}' in expected
     assert names == expected | {'condseg_mmseg/ops/_outlook.so'}
     unconditional = re.findall(r'^Requires-Dist: ([a-z]+)[^;\n]*$', metadata.decode(), re.MULTILINE)
-    assert sorted(unconditional) == ['numpy', 'torch']
+    assert sorted(unconditional) == ['numpy', 'simplejpeg', 'torch']
     description = metadata.decode().partition('\n\n')[2]
     assert '# condseg_mmseg' in description
     assert re.findall(r'\]\((?!http)[^)]*\)', description) == []  # no link that an index lacks

@@ -72,7 +72,7 @@ def run(stage, data, folder, stop_at=None, sampler=None, **more):
     """Train; returns what was drawn, by iteration."""
     cfg = Config.fromfile(FILES[stage])
     loader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=str(data)))
-    ema = Config.fromfile(CONFIGS / '_base_/schedules/schedule_cpu_ema.py').custom_hooks
+    ema = Config.fromfile(CONFIGS / '_base_/schedules/schedule_cpu.py').custom_hooks
     cfg.merge_from_dict(
         dict(
             model=MODELS[stage], train_dataloader=dict(loader, batch_size=4), val_dataloader=loader,
