@@ -281,7 +281,7 @@ def test_formats_and_damaged_files(predictor, tmp_path):
     image.save(folder / 'turned.webp', lossless=True, exif=exif)
     image.save(folder / 'moving.webp', save_all=True, append_images=[image.rotate(90)])
     image.save(folder / 'one.gif')
-    ok, whole = cv2.imencode('.jpg', picture((61, 83)))
+    _, whole = cv2.imencode('.jpg', picture((61, 83)))
     hole = whole.tobytes()[:-900] + whole.tobytes()[-2:]  # its end marker is there
     (folder / 'hole.jpg').write_bytes(hole)
     (folder / 'cut.webp').write_bytes((folder / 'turned.webp').read_bytes()[:-9])
