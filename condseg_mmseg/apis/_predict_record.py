@@ -11,6 +11,7 @@ from typing import IO, Any
 from ..utils.environment import environment
 from ..utils.errors import UserError
 from ..utils.files import replaced_at_once, write_json
+from ..visualization.prediction_files import is_whole_png
 
 SETTINGS, TABLE = 'predict.json', 'predictions.csv'
 FIELDS = (
@@ -23,6 +24,7 @@ class Record:
     """The settings and the table of a folder of predictions.
 
     A row is added when all files of an image are in place: after a crash, what has a row is whole.
+    Files are not synced one by one; after a power cut, one that lacks its end is made again.
 
     Args:
         out: Folder, which exists.
@@ -90,13 +92,13 @@ class Record:
         self._write(row for _, row in sorted(self.rows.items()))
 
     def is_done(self, name: str, image: Path, files: Iterable[Path]) -> bool:
-        """Whether an image has its files, made from the image as it is now."""
+        """Whether an image has its files, up to their ends, made from the image as it is now."""
         row = self.rows.get(name)
         return (
             row is not None
             and row['status'] == 'ok'
             and all(row[key] == value for key, value in stamp(image).items())
-            and all(path.is_file() for path in files)
+            and all(map(is_whole_png, files))
         )
 
     def add(self, name: str, image: Path, **values: Any) -> None:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.files import FolderIndex
 from ..utils.errors import UserError
-from ..utils.image_files import read_header
+from ..utils.image_files import FORMATS, read_header, require_whole
 from ..utils.text import first_ten
 
 _LOADERS = ('LoadImageFromFile', 'LoadImageFromNDArray', 'InferencerLoader')
@@ -122,7 +122,8 @@ class Reader:
             loaded = self.load(image)
         else:
             try:
-                read_header(str(image))  # finds truncated files, of which OpenCV reads a part
+                read_header(str(image), formats=(*FORMATS, 'WEBP'))
+                require_whole(str(image))  # the loader fills up what is damaged
                 loaded = self.load(str(image))
             except Exception as error:  # Pillow and OpenCV raise many kinds, of any file
                 reason = ' '.join(str(error).split()) or type(error).__name__
@@ -208,7 +209,9 @@ def find_images(sources: Sequence[str | Path], out: str | Path) -> dict[str, Pat
 def _files(source: str) -> Iterator[tuple[str, str]]:
     """Name with its ending, and path, of what one source means."""
     if os.path.isdir(source):
-        for file in FolderIndex(source).files:
+        index = FolderIndex(source)
+        webp = [file for file in index.not_read if file.lower().endswith('.webp')]
+        for file in (*index.files, *webp):
             yield file, os.path.join(source, file)
     elif os.path.isfile(source):
         yield os.path.basename(source), source

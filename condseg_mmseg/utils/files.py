@@ -17,7 +17,7 @@ from .errors import UserError
 
 
 @contextlib.contextmanager
-def replaced_at_once(path: str | Path) -> Iterator[Path]:
+def replaced_at_once(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """Write a file under a temporary name, and rename it when the block ends.
 
     Readers find the old content or the new one, also after a crash or a power cut. If the block
@@ -25,6 +25,8 @@ def replaced_at_once(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: File to write or to replace. A symbolic link is followed.
+        sync: Wait until the disk has it. Default True; without, which is for many files that can
+            be made again, a power cut may leave a file that is empty or cut off.
 
     Yields:
         An empty file beside ``path``, with the same last suffix, of a name that no other process
@@ -37,18 +39,15 @@ def replaced_at_once(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open('rb') as file:
-            os.fsync(file.fileno())
+        if sync:
+            _sync(temporary)
         temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not every file system can
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    if sync:
+        with contextlib.suppress(OSError):  # not every file system can sync a folder
+            _sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -110,6 +109,14 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

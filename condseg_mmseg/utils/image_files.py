@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from .errors import UserError
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff')
 """Image suffixes that are recognised, in any case."""
 
-_FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'DIB', 'TIFF')  # of Pillow
+FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'DIB', 'TIFF')
+"""What data sets hold, by Pillow's names."""
+
 _EXIF_ORIENTATION = 0x0112
 _TAIL = 4096  # bytes in which the end marker of a whole JPEG or PNG file is looked for
 # Warnings of libjpeg about headers, and what its interface cannot name: the pixels may be whole.
@@ -74,7 +77,7 @@ def require_file(path: str | Path) -> None:
         raise OSError(f'{path} is no regular file')
 
 
-def read_header(path: str, is_mask: bool = False) -> Header:
+def read_header(path: str, is_mask: bool = False, formats: Sequence[str] = FORMATS) -> Header:
     """Read the header of an image file and refuse what cannot be used.
 
     mmseg turns an image as its EXIF orientation says (``LoadImageFromFile``), but not a mask
@@ -84,6 +87,7 @@ def read_header(path: str, is_mask: bool = False) -> Header:
     Args:
         path: An image file.
         is_mask: Read as a mask. Default False.
+        formats: Those that may be read, by Pillow's names. Default :data:`FORMATS`.
 
     Raises:
         FileDefect: It cannot be read or is truncated (``'unreadable'``); it has a format that is
@@ -98,13 +102,13 @@ def read_header(path: str, is_mask: bool = False) -> Header:
             bits, frames = _bits(image), getattr(image, 'n_frames', 1)
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1) or 1
             size, kind = image.size, image.format or ''
-            if kind in _FORMATS and _may_be_truncated(path, kind):
+            if kind in formats and _may_be_truncated(path, kind):
                 image.load()
             turned = not is_mask and orientation >= 5
             header = Header(size[::-1] if turned else size, image.mode, kind, bits, orientation)
     except Exception as error:  # Pillow raises many kinds, SyntaxError among them
         raise _unreadable(error, path) from error
-    defect = _unusable(header, frames if kind != 'MPO' else 1) or (
+    defect = _unusable(header, frames if kind != 'MPO' else 1, formats) or (
         _unfit_mask(header) if is_mask else _unfit_image(header)
     )
     if defect:
@@ -193,8 +197,8 @@ def _unreadable(error: Exception, path: str) -> FileDefect:
     return FileDefect('unreadable', f'unreadable ({reason})', path)
 
 
-def _unusable(header: Header, frames: int) -> tuple[str, str] | None:
-    if header.kind not in _FORMATS:
+def _unusable(header: Header, frames: int, formats: Sequence[str]) -> tuple[str, str] | None:
+    if header.kind not in formats:
         what = (
             f'is a {header.kind} file, which is not read here; store it as PNG, JPEG, BMP or TIFF'
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from PIL import Image
 from ..utils.files import replaced_at_once
 from .contact_sheet import PREDICTED, enlarge, grey, heat, outline, stack_rows
 
+_PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
+
 
 def write_png(
     path: str | Path, values: np.ndarray, palette: Sequence[Sequence[int]] | None = None
 ) -> None:
-    """Write a PNG file at once, and make its folder.
+    """Write a PNG file at once, without waiting for the disk, and make its folder.
 
     Args:
         path: File.
@@ -27,11 +30,23 @@ def write_png(
         palette: Colours of the values, RGB. Default None: grey.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(values)
-    if palette is not None:
-        image.putpalette([part for colour in palette for part in colour])
-    with replaced_at_once(path) as temporary:
-        image.save(temporary, compress_level=1)
+    with replaced_at_once(path, sync=False) as temporary:
+        if palette is None:  # OpenCV is twice as fast as Pillow
+            pixels = values[..., ::-1] if values.ndim == 3 else values
+            temporary.write_bytes(cv2.imencode('.png', pixels)[1].tobytes())
+        else:
+            image = Image.fromarray(values)
+            image.putpalette([part for colour in palette for part in colour])
+            image.save(temporary, compress_level=1)
+
+
+def is_whole_png(path: Path) -> bool:
+    """Whether a file of :func:`write_png` is there up to its end; a power cut may cut it off."""
+    if not path.is_file():
+        return False
+    with path.open('rb') as file:
+        file.seek(-min(len(_PNG_END), path.stat().st_size), os.SEEK_END)
+        return file.read() == _PNG_END
 
 
 def write_mask(path: str | Path, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> None:
@@ -91,13 +106,16 @@ def objects(labels: np.ndarray, foreground: Sequence[int]) -> list[tuple[int, np
     """
     found = []
     for label in foreground:
-        mask = (labels == label).astype(np.uint8)
-        if not mask.any():
+        mask = cv2.compare(labels, label, cv2.CMP_EQ)
+        left, top, width, height = cv2.boundingRect(mask)
+        if not width:
             continue
+        mask = mask[top : top + height, left : left + width]
         number, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         for part in range(1, number):
-            x, y, w, h = box = tuple(int(value) for value in stats[part, :4])
-            found.append((label, parts[y : y + h, x : x + w] == part, box))
+            x, y, w, h = (int(value) for value in stats[part, :4])
+            inside = parts[y : y + h, x : x + w] == part
+            found.append((label, inside, (left + x, top + y, w, h)))
     return found
 
 
@@ -116,8 +134,10 @@ def describe(
         (their number), ``boxes`` (JSON: label, x, y, width, height of each) and
         ``mean_confidence`` (mean probability within the objects, empty without one).
     """
-    inside = np.isin(labels, foreground)
-    area = int(inside.sum())
+    table = np.zeros(256, np.uint8)
+    table[list(foreground)] = 1
+    inside = cv2.LUT(labels, table)
+    area = cv2.countNonZero(inside)
     found = objects(labels, foreground)
     height, width = labels.shape
     return dict(
@@ -127,7 +147,7 @@ def describe(
         area_share=f'{area / labels.size:.6f}',
         objects=len(found),
         boxes=json.dumps([[label, *box] for label, _, box in found]),
-        mean_confidence=f'{probability[inside].mean(dtype=np.float64):.6f}' if area else '',
+        mean_confidence=f'{cv2.mean(probability, inside)[0]:.6f}' if area else '',
     )
 
 

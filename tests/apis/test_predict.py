@@ -273,6 +273,27 @@ def test_folder(predictor, tmp_path):
     assert cv2.imread(str(out / 'sheet.png')).shape[1] == 132 + 4 * 148
 
 
+def test_formats_and_damaged_files(predictor, tmp_path):
+    folder, out = tmp_path / 'in', tmp_path / 'out'
+    folder.mkdir()
+    image, exif = Image.fromarray(picture((61, 83))[..., ::-1]), Image.Exif()
+    exif[0x0112] = 6
+    image.save(folder / 'turned.webp', lossless=True, exif=exif)
+    image.save(folder / 'moving.webp', save_all=True, append_images=[image.rotate(90)])
+    image.save(folder / 'one.gif')
+    _, whole = cv2.imencode('.jpg', picture((61, 83)))
+    hole = whole.tobytes()[:-900] + whole.tobytes()[-2:]  # its end marker is there
+    (folder / 'hole.jpg').write_bytes(hole)
+    (folder / 'cut.webp').write_bytes((folder / 'turned.webp').read_bytes()[:-9])
+    report = predict_files([folder, folder / 'one.gif'], out, predictor, workers=0)
+    reasons = {Path(path).name: reason for path, reason in report['failed'].items()}
+    assert sorted(reasons) == ['cut.webp', 'hole.jpg', 'moving.webp', 'one.gif']
+    assert 'holds 2 pictures' in reasons['moving.webp']
+    assert 'is a GIF file' in reasons['one.gif']
+    turned = predict(predictor, np.rot90(picture((61, 83)), -1).copy())
+    np.testing.assert_array_equal(read_labels(out / 'masks/turned.png', True), turned.mask)
+
+
 def test_second_run_repeats_only_what_is_not_whole(predictor, tmp_path):
     folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
     predict_files(folder, out, predictor, workers=0)
@@ -288,6 +309,12 @@ def test_second_run_repeats_only_what_is_not_whole(predictor, tmp_path):
     assert (report['predicted'], report['kept']) == (3, 0)
     assert all(path.stat().st_mtime_ns > time for path, time in before.items())
     assert list(rows(out)) == ['p0', 'p2', 'sub/p1']
+
+    for damage in (b'', (out / 'masks' / 'p0.png').read_bytes()[:-1], bytes(999)):
+        (out / 'masks' / 'p0.png').write_bytes(damage)  # a power cut, as masks are not synced
+        report = predict_files(folder, out, predictor, workers=0)
+        assert (report['predicted'], report['kept']) == (1, 2)
+        assert read_labels(out / 'masks' / 'p0.png', True).shape == ODD[0]
 
     (folder / 'p2.png').write_text('spoilt')
     report = predict_files(folder, out, predictor, workers=0)

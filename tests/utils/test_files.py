@@ -20,6 +20,16 @@ def test_a_file_is_replaced_when_the_block_ends(tmp_path):
     assert os.listdir(tmp_path) == ['a.csv']
 
 
+@pytest.mark.parametrize('sync', [True, False])
+def test_file_and_folder_reach_the_disk(tmp_path, monkeypatch, sync):
+    synced = []
+    monkeypatch.setattr(os, 'fsync', lambda handle: synced.append(os.fstat(handle).st_ino))
+    with replaced_at_once(tmp_path / 'a.csv', sync=sync) as temporary:
+        temporary.write_text('new')
+    inodes = [path.stat().st_ino for path in (tmp_path / 'a.csv', tmp_path)]
+    assert synced == (inodes if sync else [])
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / 'a.csv'
     path.write_text('old')
