@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ..utils.errors import UserError
 from ..utils.files import write_json
@@ -28,6 +29,8 @@ from ..visualization.prediction_files import (
 from ._predictor import Prediction, Predictor
 from ._reader import Item
 
+FOLDERS = ('masks', 'probabilities', 'uncertainty', 'overlays', 'grad_cam')
+SUMMARIES = ('coco.json', 'sheet.png')
 _SHEET = 10  # images
 
 
@@ -71,14 +74,13 @@ class Writer:
         for module in outputs.grad_cam:
             find_module(predictor.model, module)
         self.binary = len(predictor.classes) == 2
-        wanted = dict(
-            masks=True,
-            probabilities=outputs.probabilities,
-            uncertainty=predictor.kind is not None,
-            overlays=outputs.overlays,
-            grad_cam=bool(outputs.grad_cam),
-        )
-        self.folders = [folder for folder, asked in wanted.items() if asked]
+        uncertain, cams = predictor.kind is not None, bool(outputs.grad_cam)
+        asked = (True, outputs.probabilities, uncertain, outputs.overlays, cams)
+        self.folders = [folder for folder, one in zip(FOLDERS, asked, strict=True) if one]
+        if (cams or predictor.kind == 'sid') and any(map(_pads, predictor.models)):
+            raise UserError(
+                '--grad-cam and --uncertainty sid go without a data_preprocessor.test_cfg that pads'
+            )
 
     def settings(self) -> dict[str, Any]:
         """What the files of an image depend on, beside the predictor."""
@@ -95,8 +97,8 @@ class Writer:
 
     def summary_files(self) -> list[Path]:
         """The files about all images."""
-        wanted = {'coco.json': self.outputs.coco, 'sheet.png': self.outputs.sheet}
-        return [self.out / name for name, asked in wanted.items() if asked]
+        asked = (self.outputs.coco, self.outputs.sheet)
+        return [self.out / name for name, one in zip(SUMMARIES, asked, strict=True) if one]
 
     def check(self, names: Iterable[str], images: Iterable[Path], own: bool) -> None:
         """Refuse to write over an input, or over what no earlier run wrote.
@@ -121,12 +123,25 @@ class Writer:
                 'another folder, or --force to replace them'
             )
 
-    def discard(self, name: str) -> None:
-        """Delete the files of an image that are out of date."""
+    def discard(self, name: str, folders: Sequence[str] | None = None) -> None:
+        """Delete the files of an image that are out of date.
+
+        Args:
+            name: Of the image.
+            folders: Where they are. Default None: the folders of this run.
+        """
         below = os.path.join(os.path.realpath(self.out), '')
-        for path in self.files(name).values():
+        for folder in self.folders if folders is None else folders:
+            path = self.out / folder / f'{name}.png'
             if os.path.realpath(path).startswith(below):
                 path.unlink(missing_ok=True)
+
+    def discard_all(self, names: Sequence[str]) -> None:
+        """Delete all that a run with other settings wrote about some images, and its summaries."""
+        for name in names:
+            self.discard(name, FOLDERS)
+        for summary in SUMMARIES if names else ():
+            (self.out / summary).unlink(missing_ok=True)
 
     def write(self, item: Item, image: Path, prediction: Prediction) -> dict[str, Any]:
         """Write the files of an image, the mask last, and return the row about them."""
@@ -154,7 +169,7 @@ class Writer:
                 data = self.predictor.batch(model, [view])
                 metas = [sample.metainfo for sample in data['data_samples']]
                 cam = grad_cam(model, data['inputs'], metas, module, self.predictor.foreground)
-                maps.append(cam[:, ::-1] if view.meta.get('flip') else cam)
+                maps.append(_unflipped(cam, view.meta))
             cams.append((module, maps))
         titles = [''] if len(models) == 1 else [f'checkpoint {i + 1}' for i in range(len(models))]
         return draw_cams(read_picture(image), cams, titles)
@@ -183,6 +198,16 @@ class Writer:
             titles['probabilities'] = 'P(label)'
         maps = {title: files[folder] for folder, title in titles.items() if folder in files}
         return dict(row, mask=files['masks'], maps=maps)
+
+
+def _unflipped(cam: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
+    if not meta.get('flip'):
+        return cam
+    return cam[::-1] if meta.get('flip_direction') == 'vertical' else cam[:, ::-1]
+
+
+def _pads(model: nn.Module) -> bool:
+    return bool(getattr(getattr(model, 'data_preprocessor', None), 'test_cfg', None))
 
 
 def _identity(path: Path) -> tuple[int, int]:

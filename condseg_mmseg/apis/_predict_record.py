@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +47,11 @@ class Record:
         self.out = out
         former = self._former(force)
         self.is_old = former is not None
+        if not self.is_old and not force and (out / TABLE).exists():
+            raise UserError(
+                f'{out / TABLE} is there, and no earlier run wrote it: give another --out, or '
+                '--force to replace it'
+            )
         rows = self._read() if self.is_old else {}
         self.rows, stale = (rows, {}) if former == settings else ({}, rows)
         self.stale = list(stale)  # names of predictions of other settings
@@ -79,9 +85,9 @@ class Record:
         return rows
 
     def __enter__(self) -> Record:
-        """Write the settings and the rows that are kept, and open the table for more."""
+        """Write the rows that are kept, then the settings, and open the table for more."""
+        self._write(self.rows.values())  # first: rows never have the settings of other weights
         write_json(self.out / SETTINGS, self._settings)
-        self._write(self.rows.values())
         self._file = self._open(self.out / TABLE, 'a')
         return self
 
@@ -97,13 +103,27 @@ class Record:
         return (
             row is not None
             and row['status'] == 'ok'
+            and row['image'] == os.path.abspath(image)
             and all(row[key] == value for key, value in stamp(image).items())
             and all(map(is_whole_png, files))
         )
 
+    def others(self, images: Mapping[str, Path]) -> list[str]:
+        """Predictions of the same name that were made from another file.
+
+        Args:
+            images: Name -> file.
+        """
+        return [
+            f'{name}: {self.rows[name]["image"]}'
+            for name, image in images.items()
+            if name in self.rows and self.rows[name]['image'] != os.path.abspath(image)
+        ]
+
     def add(self, name: str, image: Path, **values: Any) -> None:
         """Add the row of an image, or replace it."""
-        row = dict.fromkeys(FIELDS, '') | stamp(image) | dict(name=name, image=str(image))
+        path = os.path.abspath(image)
+        row = dict.fromkeys(FIELDS, '') | stamp(image) | dict(name=name, image=path)
         row |= {key: str(value) for key, value in values.items()}
         self.rows[name] = row
         assert self._file is not None

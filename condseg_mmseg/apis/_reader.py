@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.files import FolderIndex
 from ..utils.errors import UserError
+from ..utils.files import leads_out
 from ..utils.image_files import FORMATS, read_header, require_whole
 from ..utils.text import first_ten
 
@@ -189,6 +190,8 @@ def find_images(sources: Sequence[str | Path], out: str | Path) -> dict[str, Pat
         if not pairs:
             raise UserError(f'{source} is no image, no folder of images and no glob that fits any')
         for name, path in pairs:
+            if leads_out(name):
+                raise UserError(f'{source}: {path} lies outside of the part before the first sign')
             if not os.path.realpath(path).startswith(below):
                 found[os.path.splitext(name)[0]].add(path)
     clashes = [

@@ -16,6 +16,7 @@ from ..configs import read_config
 from ..utils.arguments import check_device, check_folder
 from ..utils.errors import UserError, user_errors
 from ..utils.lock import locked
+from ..utils.text import first_ten
 from ._predict_outputs import Outputs, Writer
 from ._predict_record import Record
 from ._predictor import Prediction, Predictor
@@ -173,15 +174,20 @@ def predict_files(
         lock.write(str(os.getpgrp()))
         lock.flush()
         record = Record(out, settings, made_with or {}, force)
+        others = record.others(files)
+        if others and not force:
+            raise UserError(
+                f'{out} holds predictions of other images of these names: give another --out, or '
+                f'--force to replace them:{first_ten(others, lines=True)}'
+            )
         todo = {
             name: path
             for name, path in files.items()
             if not record.is_done(name, path, writer.files(name).values())
         }
         writer.check(todo, files.values(), own=force or record.is_old)
+        writer.discard_all(record.stale)
         with record:
-            for name in record.stale:
-                writer.discard(name)
             _predict_all(predictor, todo, record, writer, batch_size, workers, progress)
         rows = [record.rows[name] for name in files]
         writer.summaries([row for row in rows if row['status'] == 'ok'])

@@ -335,6 +335,60 @@ def test_other_settings_need_force(condseg, predictor, tmp_path):
     assert list(rows(out)) == ['p0']
 
 
+def test_force_leaves_nothing_of_other_weights(condseg, predictor, tmp_path):
+    folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
+    all_of_them = Outputs(probabilities=True, overlays=True, coco=True, sheet=True)
+    predict_files(folder, out, predictor, outputs=all_of_them, workers=0)
+    other = load_predictor(config=CONFIG, checkpoint=condseg / 'other.pth', device='cpu')
+    predict_files(folder, out, other, workers=0, force=True)
+    left = {path.relative_to(out).parts[0] for path in out.rglob('*') if path.is_file()}
+    assert left == {'.lock', 'masks', 'predict.json', 'predictions.csv'}
+
+
+def test_images_of_one_name_from_two_folders_are_not_mixed(predictor, tmp_path, monkeypatch):
+    one, two, out = tmp_path / 'one', tmp_path / 'two', tmp_path / 'out'
+    for seed, folder in enumerate((one, two)):
+        folder.mkdir()
+        cv2.imwrite(str(folder / 'x.bmp'), picture((40, 40), seed))
+        os.utime(folder / 'x.bmp', (0, 0))
+    predict_files(one, out, predictor, workers=0)
+    with pytest.raises(UserError, match=f'other images of these names.*\n.*x: {one}/x.bmp'):
+        predict_files(two, out, predictor, workers=0)
+    assert predict_files(two, out, predictor, workers=0, force=True)['predicted'] == 1
+    mask = read_labels(out / 'masks' / 'x.png', True)
+    assert mask.tolist() == predict(predictor, two / 'x.bmp').mask.tolist()
+    monkeypatch.chdir(two)  # another way to write the same path
+    outputs = Outputs(sheet=True)
+    assert predict_files('x.bmp', out, predictor, outputs=outputs, workers=0)['kept'] == 1
+    assert (out / 'sheet.png').exists()
+
+
+def test_a_table_of_somebody_else_stays(predictor, tmp_path):
+    folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
+    out.mkdir()
+    (out / 'predictions.csv').write_text('mine')
+    with pytest.raises(UserError, match='no earlier run wrote it'):
+        predict_files(folder, out, predictor, workers=0)
+    assert (out / 'predictions.csv').read_text() == 'mine'
+
+
+def test_names_do_not_leave_the_folder(predictor, tmp_path):
+    (tmp_path / 'a' / 'c').mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / 'b.png'), picture((40, 40)))
+    with pytest.raises(UserError, match='lies outside'):
+        predict_files(f'{tmp_path}/a/*/../../b.png', tmp_path / 'out', predictor, workers=0)
+
+
+def test_maps_of_padded_images_are_refused(condseg, tmp_path):
+    options = {'model.data_preprocessor.test_cfg': {'size_divisor': 32}}
+    padding = load_predictor(
+        config=CONFIG, checkpoint=condseg / 'model.pth', device='cpu', cfg_options=options
+    )
+    cams = Outputs(grad_cam=('backbone.layer3',))
+    with pytest.raises(UserError, match='go without a data_preprocessor'):
+        predict_files(write_pictures(tmp_path / 'in'), tmp_path / 'out', padding, outputs=cams)
+
+
 def test_refuses_before_anything_runs(predictor, tmp_path):
     folder, out = write_pictures(tmp_path / 'in'), tmp_path / 'out'
     cv2.imwrite(str(folder / 'p0.jpg'), picture((61, 83)))
