@@ -3,6 +3,7 @@
 # The interpreter the environment is made from (3.10 or newer), and where the environment goes.
 PYTHON3 ?= python3
 VENV ?= .venv
+UPSTREAM ?= .venv-upstream
 PYTHON := $(VENV)/bin/python
 
 # PyPI's torch for Linux is a CUDA build of several GB. Without a GPU, take the small one:
@@ -19,10 +20,10 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all results wheel lint format clean
+.PHONY: help install demo test test-slow test-all test-upstream promises results wheel lint format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make the environment .venv with pinned versions, and install this package and its weights into it
 
@@ -48,6 +49,16 @@ test-slow: install ## Run the slow tests only
 
 test-all: install ## Run all tests
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+promises: install ## Run the tests of docs/reliability.md in full, up to an hour, and write their figures there
+	$(PYTHON) tools/dev/promises.py
+
+test-upstream: ## Run the tests on upstream OpenMMLab, in an environment of its own; the first time compiles mmcv
+	test -x $(UPSTREAM)/bin/python || $(PYTHON3) -m venv $(UPSTREAM)
+	$(UPSTREAM)/bin/pip install -q "setuptools<81" wheel ninja $(TORCH) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	test -d $(UPSTREAM)/lib/python*/site-packages/mmcv || $(UPSTREAM)/bin/pip install --no-build-isolation "mmcv==2.1.0"
+	$(UPSTREAM)/bin/pip install -q -c $(CONSTRAINTS) -e '.[openmmlab,lite,consistency,metrics,dev]' ./weights
+	$(UPSTREAM)/bin/python -m pytest $(PYTEST_ARGS)
 
 results: install ## Rebuild the tables of docs/results/comparison from the committed scores
 	$(PYTHON) tools/dev/results.py
