@@ -3,6 +3,7 @@
 # The interpreter the environment is made from (3.10 or newer), and where the environment goes.
 PYTHON3 ?= python3
 VENV ?= .venv
+UPSTREAM ?= .venv-upstream
 PYTHON := $(VENV)/bin/python
 
 # PyPI's torch for Linux is a CUDA build of several GB. Without a GPU, take the small one:
@@ -22,22 +23,22 @@ PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all mutate results wheel lint format clean
+.PHONY: help install demo test test-slow test-all mutate promises test-upstream results wheel lint format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make the environment .venv with pinned versions, and install this package and its weights into it
 
 $(STAMP): setup.py pyproject.toml condseg_mmseg/version.py $(CONSTRAINTS) $(wildcard condseg_mmseg/ops/csrc/*) \
-		weights/pyproject.toml $(wildcard weights/condseg_mmseg_weights/*.*)
+		$(wildcard weights/pyproject.toml weights/condseg_mmseg_weights/*.*)
 	@test -x $(PYTHON) || $(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON3) is not Python 3.10 or newer; name one: make install PYTHON3=python3.11"; exit 1; }
 	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
 ifneq ($(TORCH_INDEX),)
 	$(PYTHON) -m pip install --no-deps --index-url $(TORCH_INDEX) $(TORCH)
 endif
-	$(PYTHON) -m pip install -c $(CONSTRAINTS) -e '.[$(EXTRAS)]' ./weights
+	$(PYTHON) -m pip install -c $(CONSTRAINTS) -e '.[$(EXTRAS)]' $(wildcard ./weights)
 	@touch $@
 
 demo: install ## Generate data, train a small ConDSeg on it, score it, draw its predictions
@@ -54,6 +55,16 @@ test-all: install ## Run all tests
 
 mutate: install ## Change the package in some 30 places, one at a time: a test must notice each
 	$(PYTHON) tools/dev/mutate.py
+
+promises: install ## Run the tests of docs/reliability.md in full, up to an hour, and write their figures there
+	$(PYTHON) tools/dev/promises.py
+
+test-upstream: ## Run the tests on upstream OpenMMLab, in an environment of its own; the first time compiles mmcv
+	test -x $(UPSTREAM)/bin/python || $(PYTHON3) -m venv $(UPSTREAM)
+	$(UPSTREAM)/bin/pip install -q "setuptools<81" wheel ninja $(TORCH) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	test -d $(UPSTREAM)/lib/python*/site-packages/mmcv || $(UPSTREAM)/bin/pip install --no-build-isolation "mmcv==2.1.0"
+	$(UPSTREAM)/bin/pip install -q -c $(CONSTRAINTS) -e '.[openmmlab,lite,consistency,metrics,dev]' ./weights
+	$(UPSTREAM)/bin/python -m pytest $(PYTEST_ARGS)
 
 results: install ## Rebuild the tables of docs/results/comparison from the committed scores
 	$(PYTHON) tools/dev/results.py

@@ -139,7 +139,7 @@ LIBRARY = Extension(
 def readme() -> str:
     """README.md without what a package index lacks: pictures and links to files of the checkout."""
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
-    text = re.sub(r'!\[[^]]*\]\((?!http)[^)]*\)\n+', '', text)
+    text = re.sub(r'!\[[^]]*\]\((?!http)[^)]*\)\n+(\*[^*]+\*\n+)?', '', text)
     return re.sub(r'\[([^]]+)\]\((?!http)[^)]*\)', r'\1', text)
 
 

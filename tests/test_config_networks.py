@@ -8,12 +8,14 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg import registry
 from mmseg.structures import SegDataSample
 from shipped_configs import CONFIGS, NETWORKS, STEMS, load
+from torch.nn.parallel import DistributedDataParallel
 
 import condseg_mmseg  # noqa: F401
 
@@ -75,6 +77,35 @@ def test_network_trains_a_step_and_predicts_at_the_original_size(name):
     assert not calls
     assert result[0].pred_sem_seg.data.shape == (1, 41, 57)
     assert set(result[0].pred_sem_seg.data.unique().tolist()) <= {0, 1}
+
+
+@pytest.fixture
+def one_process():
+    """A process group of one, which judges parameters as one of many does."""
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('preset', ['default', 'official', 'paper'])
+@pytest.mark.parametrize('stage', [1, 2])
+def test_every_parameter_is_used_in_several_processes(one_process, stage, preset):
+    """DistributedDataParallel refuses the second step if the first left a parameter out."""
+    name = f'{"condseg-stage1" if stage == 1 else "condseg"}_r50'
+    pattern = rf'{name}{"" if preset == "default" else f"_{preset}"}_1xb\d+-300e_kvasir-seg-\d+x\d+'
+    (config,) = (path for stem, path in STEMS.items() if re.fullmatch(pattern, stem))
+    model = build(config, (32, 32)).train()
+    two_steps(model)
+    model.spare = torch.nn.Linear(1, 1)
+    with pytest.raises(RuntimeError, match='not used in producing loss'):
+        two_steps(model)
+
+
+def two_steps(model):
+    parallel = DistributedDataParallel(model, find_unused_parameters=False)
+    for _ in range(2):
+        losses = parallel(**batch(model, (32, 32)), mode='loss')
+        sum(value for key, value in losses.items() if 'loss' in key).backward()
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,14 @@ def train_two_stages(
     train_command([], gpus)  # refuses a wrong number
     record, _ = open_record(folder, stages, hand_over, resume)
     check_encoders_fit(*stages)
-    nodes = int(os.environ.get('NNODES', '1').partition(':')[0]) if gpus else 1
+    if gpus and os.environ.get('NNODES', '1') != '1':
+        raise UserError(
+            'both stages in one command train on one machine: NNODES must be 1; on several, train '
+            'stage 1 and then stage 2, each by a command of its own'
+        )
     for stage in stages:
         if not record['stages'][stage.name]['complete']:
-            check_data_sets(stage, nodes * (gpus or 1))
+            check_data_sets(stage, gpus or 1)
     check_folder('--work-dir', folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as lock:

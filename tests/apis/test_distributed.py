@@ -150,25 +150,21 @@ def test_validation_and_test_in_two_processes_give_the_scores_of_one(bench):
     bench.train('norm', 2, gpus=2)
     validated = scores(bench.folder / 'norm')
     checkpoint, config = bench.folder / 'norm' / 'epoch_2.pth', bench.folder / 'norm.py'
-    tested = {}
-    for gpus in (1, 2):
-        work = bench.folder / f'test{gpus}'
-        done = run(
-            bench.folder, ROOT / 'tools' / 'dist_test.sh', config, checkpoint, gpus,
-            '--work-dir', work,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-3000:]
-        assert '5 images' in done.stdout
-        assert f'GPU number: {gpus}' in done.stdout
-        tested[gpus] = scores(work)
+    done = run(
+        bench.folder, ROOT / 'tools' / 'dist_test.sh', config, checkpoint, 2,
+        '--work-dir', bench.folder / 'tested',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert '5 images' in done.stdout
+    assert 'GPU number: 2' in done.stdout
     alone = bench.folder / 'alone'
     done = run(
         bench.folder, sys.executable, ROOT / 'tools' / 'test.py', config, checkpoint,
         '--work-dir', alone,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
-    assert tested[1] == tested[2] == scores(alone)
-    assert validated == pytest.approx(tested[2], abs=1e-3)
+    assert scores(bench.folder / 'tested') == scores(alone)
+    assert validated == pytest.approx(scores(alone), abs=1e-3)
     assert np.isfinite(list(validated.values())).all()
 
 

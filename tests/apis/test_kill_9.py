@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 from apis.two_stage_bench import wait
-from helpers import FULL
+from helpers import FULL, figure
 
 from condseg_mmseg.engine import read_checkpoint
 
@@ -76,3 +76,4 @@ def test_killed_again_and_again(bench):
         assert last(record, stage) == last(whole, stage), saved
         for name, wanted in zip(last(record, stage), (newest, best), strict=True):
             assert same(content(bench.work / stage / name), wanted), (stage, name, saved)
+    figure('kill -9 of both stages', f'{KILLS}, each resumed to the same weights')

@@ -7,7 +7,7 @@ import pytest
 import torch
 from engine.crashes import Crash, crash_at
 from engine.small_training import Wave, snapshot
-from helpers import some_of
+from helpers import figure, some_of
 from mmengine.config import Config
 from mmengine.model import BaseModel, BaseModule
 from mmengine.runner import Runner
@@ -122,8 +122,8 @@ def test_every_place_to_crash(parts, tmp_path, monkeypatch):
         places = next(count)
     expected = {stage: snapshot(tmp_path / 'uninterrupted' / stage) for stage in EPOCHS}
     assert places > 100
-    print(f'{places} places')
-    for number in some_of(places, every=13):
+    chosen = some_of(places, every=13)
+    for number in chosen:
         for torn in (False, True):
             folder = tmp_path / f'{number}_{torn}'
             with monkeypatch.context() as patch:
@@ -134,6 +134,7 @@ def test_every_place_to_crash(parts, tmp_path, monkeypatch):
             record = train(folder, resume=True)
             check(folder, record, expected, left)
             shutil.rmtree(folder)
+    figure('crashes of both stages', f'{2 * len(chosen)}, at {len(chosen)} of {places} places')
 
 
 def check(folder, record, expected, left):

@@ -1,6 +1,5 @@
 """Every generated corruption is refused, changes nothing, or is listed as undetectable."""
 
-import os
 import re
 import warnings
 from collections import Counter
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from attacks.corruptions import UNDETECTABLE, Corruption, corruptions
+from helpers import FULL, figure
 
 from condseg_mmseg.datasets import BinaryMedicalDataset
 from condseg_mmseg.datasets.files import check_pairs
@@ -18,7 +18,6 @@ from condseg_mmseg.doctor.scan import decode_image, decode_mask
 from condseg_mmseg.preparation import prepare
 from condseg_mmseg.utils.errors import UserError
 
-FULL = os.environ.get('CONDSEG_MMSEG_TESTS') == 'full'
 BETWEEN_FILES = ('duplicate', 'mask-set')  # they say nothing about a single file
 
 
@@ -87,8 +86,13 @@ def test_each_is_refused_or_harmless_or_listed(cases, folder, refused, capsys):
         print(f'\n{total.total()} corruptions: {dict(total)}')
         for form, counts in verdicts.items():
             print(f'  {form}: {dict(counts)}. {UNDETECTABLE.get(form.split("-p")[0], "")}')
+    kinds = ('refused', 'harmless', 'undetectable')
+    figure(
+        'corruptions of images and masks',
+        f'{total.total()}: ' + ', '.join(f'{total[kind]} {kind}' for kind in kinds),
+    )
     assert silent == []
-    assert set(total) == {'refused', 'harmless', 'undetectable'}
+    assert set(total) == set(kinds)
     assert total['refused'] > total.total() / 2
     assert verdicts['png']['undetectable'] == 0
 

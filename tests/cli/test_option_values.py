@@ -177,6 +177,9 @@ def test_gpus_of_two_stages(commands, tmp_path, monkeypatch):
     options = ['--gpus', '1', '--cfg-options', 'train_dataloader.batch_size=1']
     assert main(['train', NAME1, NAME2, '--work-dir', 'w', *options]) == 3
     assert '--nproc_per_node=1' in commands[0]
+    monkeypatch.setenv('NNODES', '2')  # each machine would wait for the record of the other
+    assert main(['train', NAME1, NAME2, '--work-dir', 'other', *options]) == 2
+    assert len(commands) == 1
 
 
 @pytest.mark.parametrize(

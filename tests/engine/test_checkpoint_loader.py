@@ -2,12 +2,21 @@
 
 import functools
 import http.server
-import os
-import random
 import threading
 
 import pytest
 import torch
+from attacks.checkpoints import (
+    NOT_CHECKPOINTS,
+    Attack,
+    config_that_runs,
+    flipped,
+    holes,
+    sound,
+    truncated,
+    without_numbers,
+)
+from helpers import figure
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
@@ -19,16 +28,6 @@ from condseg_mmseg.engine import read_checkpoint, read_weights
 from condseg_mmseg.engine.checkpoint_loader import ESCAPE, damage_of
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import sha256
-
-
-class Attack:
-    """Makes the folder that it was given when it is unpickled."""
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-
-    def __reduce__(self):
-        return os.mkdir, (self.folder,)
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ def test_torchs_own_escape_works(evil, marker, monkeypatch):
 
 def test_the_config_of_a_checkpoint_is_not_run_by_resume(tmp_path, marker):
     """mmengine reads ``meta['config']`` with ``Config.fromstring``, which runs it."""
-    text = f'import os\nos.mkdir({str(marker)!r})\n'
+    text = config_that_runs(marker)
     torch.save(dict(state_dict={}, meta=dict(config=text, epoch=3)), tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth')['meta'] == dict(epoch=3)
     assert not marker.exists()
@@ -143,7 +142,7 @@ def test_the_config_in_a_best_checkpoint_is_not_run(tmp_path, marker):
 
     for epoch, score in ((1, 0.3), (2, 0.2)):
         text = "default_hooks = dict(checkpoint=dict(interval=1, rule='less'))\n"
-        text += f'import os\nos.mkdir({str(marker)!r})\n'
+        text = config_that_runs(marker, text)
         name = f'best_loss_epoch_{epoch}.pth'
         info = dict(best_score=score, best_ckpt=name)
         torch.save(dict(meta=dict(cfg=text), message_hub=dict(runtime_info=info)), tmp_path / name)
@@ -153,10 +152,8 @@ def test_the_config_in_a_best_checkpoint_is_not_run(tmp_path, marker):
 
 @pytest.fixture
 def whole(tmp_path):
-    torch.manual_seed(0)
-    path = tmp_path / 'whole.pth'
-    torch.save(dict(state_dict=nn.Linear(60, 50).state_dict(), meta=dict(epoch=3)), path)
-    return path
+    torch.save(sound(), tmp_path / 'whole.pth')
+    return tmp_path / 'whole.pth'
 
 
 def _damaged(path, content):
@@ -165,22 +162,17 @@ def _damaged(path, content):
 
 
 def test_every_changed_byte_of_a_tensor_is_found(whole, tmp_path):
-    content, draw = whole.read_bytes(), random.Random(0)
-    data = read_checkpoint(whole)['state_dict']['weight'].numpy().tobytes()
-    begin = content.index(data)
-    for _ in range(60):
-        changed = bytearray(content)
-        changed[begin + draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    part = read_checkpoint(whole)['state_dict']['weight'].numpy().tobytes()
+    cases = list(flipped(whole.read_bytes(), 60, part))
+    for changed in cases:
         with pytest.raises(UserError, match=r'bad\.pth cannot be read .*checksum of'):
             read_checkpoint(_damaged(tmp_path / 'bad.pth', changed))
+    figure('changed bits of a weight', f'{len(cases)} of {len(cases)} found')
 
 
 def test_a_changed_byte_anywhere_is_found_or_harmless(whole, tmp_path):
-    content, draw = whole.read_bytes(), random.Random(1)
-    expected, refused = read_checkpoint(whole)['state_dict'], 0
-    for _ in range(200):
-        changed = bytearray(content)
-        changed[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    expected, refused, count = read_checkpoint(whole)['state_dict'], 0, 200
+    for changed in flipped(whole.read_bytes(), count, seed=1):
         try:
             read = read_checkpoint(_damaged(tmp_path / 'bad.pth', changed))['state_dict']
         except UserError as error:
@@ -189,23 +181,24 @@ def test_a_changed_byte_anywhere_is_found_or_harmless(whole, tmp_path):
         else:
             assert all(torch.equal(read[name], expected[name]) for name in expected)
     assert refused > 150  # the rest are fill bytes and dates
+    harmless = f'{count - refused} change no weight'
+    figure('changed bits anywhere in a checkpoint', f'{refused} of {count} found, {harmless}')
 
 
 def test_truncated_files_and_holes_of_zeros_are_found(whole, tmp_path):
     content = whole.read_bytes()
-    cases = [content[: len(content) * i // 50] for i in range(50)]
-    cases += [content[:at] + bytes(64) + content[at + 64 :] for at in range(2000, 9000, 500)]
-    cases += [b'', bytes(1000), b'not a checkpoint']
+    cases = [*truncated(content, 50), *holes(content, range(2000, 9000, 500)), *NOT_CHECKPOINTS]
     for case in cases:
         path = _damaged(tmp_path / 'bad.pth', case)
         assert damage_of(path)
         with pytest.raises(UserError, match=r'bad\.pth cannot be read'):
             read_checkpoint(path)
+    figure('checkpoints cut off, with holes, or none', f'{len(cases)} of {len(cases)} refused')
 
 
 def test_a_whole_file_is_read_also_one_of_an_old_torch(whole, tmp_path):
     assert damage_of(whole) == ''
-    assert read_checkpoint(whole)['meta'] == dict(epoch=3)
+    assert read_checkpoint(whole)['meta'] == sound()['meta']
     state = nn.Linear(2, 1).state_dict()
     torch.save(state, tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
     assert read_checkpoint(tmp_path / 'old.pth')['weight'].equal(state['weight'])
@@ -214,8 +207,8 @@ def test_a_whole_file_is_read_also_one_of_an_old_torch(whole, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
-    weights = dict(a=torch.zeros(3), b=torch.tensor([1.0, float('nan')]), c=torch.tensor([1]))
-    torch.save(dict(state_dict=weights), tmp_path / 'a.pth')
+    weights = dict(a=torch.zeros(3), b=torch.zeros(2), c=torch.tensor([1]))
+    torch.save(dict(state_dict=without_numbers(weights, 'b')), tmp_path / 'a.pth')
     with pytest.raises(UserError, match=r'a\.pth: not a number \(NaN\) in b; its training'):
         read_checkpoint(tmp_path / 'a.pth')
     weights['b'] = torch.tensor([float('inf'), -float('inf')])  # a mask of attention, say
@@ -247,7 +240,7 @@ def test_a_download_is_checked_against_the_hash_in_its_name(whole, tmp_path, ser
     for name in (f'net-{digest[:8]}.pth', 'net-01234567.pth', 'net.pth'):
         (tmp_path / name).write_bytes(whole.read_bytes())
     good = CheckpointLoader.load_checkpoint(f'{served}/net-{digest[:8]}.pth', 'cpu')
-    assert good['meta'] == dict(epoch=3)
+    assert good['meta'] == sound()['meta']
     with pytest.raises(UserError, match=rf'net-01234567\.pth, .* SHA-256 {digest}, which does not'):
         CheckpointLoader.load_checkpoint(f'{served}/net-01234567.pth', 'cpu')
     CheckpointLoader.load_checkpoint(f'{served}/net.pth', 'cpu')

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from attacks.checkpoints import Attack, Steals
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
@@ -160,22 +161,10 @@ def test_nothing_else_is_given(owner, name):
         checkpoint_method(owner, name)
 
 
-class _Steals:
-    """Pickles to ``getattr(HistoryBuffer, '__init__')``, the first step to arbitrary code."""
-
-    def __reduce__(self):
-        return getattr, (HistoryBuffer, '__init__')
-
-
-class _RunsCode:
-    def __reduce__(self):
-        return eval, ('1 + 1',)
-
-
-@pytest.mark.parametrize('payload', [_Steals, _RunsCode])
+@pytest.mark.parametrize('payload', [Steals(), Attack('folder')])
 def test_malicious_files_are_refused(tmp_path, payload):
     path = tmp_path / 'bad.pth'
-    torch.save({'state_dict': payload()}, path)
+    torch.save({'state_dict': payload}, path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from attacks.checkpoints import renamed, without_numbers
 from mmengine.model import BaseModel, BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -83,11 +84,11 @@ def test_a_test_needs_what_prediction_uses(tmp_path, weights):
     with pytest.raises(UserError, match=r'2 of another shape: head\.weight \(\(1, 2\) instead of'):
         _run('test', tmp_path, weights, Net(width=3))
     with pytest.raises(UserError, match='8 missing: body'):
-        _run('test', tmp_path, {f'other.{name}': value for name, value in weights.items()})
+        _run('test', tmp_path, renamed(weights))
 
 
 def test_prefixes_of_wrappers_and_test_time_augmentation_fit(tmp_path, weights):
-    _run('test', tmp_path, {f'module.{name}': value for name, value in weights.items()})
+    _run('test', tmp_path, renamed(weights, 'module.'))
     with pytest.raises(UserError, match='2 missing: head'):
         _run('test', tmp_path, without(weights, 'head'), TTA(Net()))
 
@@ -112,6 +113,6 @@ def test_a_start_needs_one_weight(tmp_path, weights, capsys):
 
 @pytest.mark.parametrize('task', ['train', 'test'])
 def test_weights_that_are_not_finite_stop(tmp_path, weights, task):
-    weights['norm.running_var'][1] = float('inf')
+    weights = without_numbers(weights, 'norm.running_var', float('inf'))
     with pytest.raises(UserError, match=r'given\.pth: NaN or infinite: norm\.running_var;'):
         _run(task, tmp_path, weights)
