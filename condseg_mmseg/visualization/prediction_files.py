@@ -106,7 +106,7 @@ def objects(labels: np.ndarray, foreground: Sequence[int]) -> list[tuple[int, np
     """
     found = []
     for label in foreground:
-        mask = cv2.compare(labels, label, cv2.CMP_EQ)
+        mask = (labels == label).astype(np.uint8)
         left, top, width, height = cv2.boundingRect(mask)
         if not width:
             continue
