@@ -1,4 +1,4 @@
-"""Code blocks of README and docs/predict.md run, but for those with a comment ``# needs ...``."""
+"""The code blocks of README and predict.md run, but for those with a comment ``# needs ...``."""
 
 import os
 import re
