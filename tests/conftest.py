@@ -28,6 +28,7 @@ SHARED = ROOT.parent / 'shared'
 TWO_THREADS = (
     'models/test_parity', 'docs/test_condseg_in_one_file', 'models/segmentors/test_consistency_ddp',
     'engine/test_strict_pretrained_ranks', 'apis/test_train', 'dev/test_benchmark', 'ops/test_',
+    'models/test_memory_and_compile',
 )  # fmt: skip
 # Parts of reasons. A missing compiler, extra or fixture is none of them.
 ALLOWED_SKIPS = ('needs CUDA', 'there is an accelerator', 'needs the second stack')
