@@ -43,6 +43,11 @@ class Prediction:
     uncertainty: np.ndarray | None = None
 
 
+BATCH = 8
+"""Images of a batch whose size is not given, if their inputs have at most that many values:"""
+BATCH_VALUES = BATCH * 3 * 512 * 512
+
+
 class Predictor:
     """Models of one config, whose probabilities are averaged.
 
@@ -101,12 +106,19 @@ class Predictor:
             uncertainty=self.kind,
         )
 
-    def batches(self, items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-        """Collect items, whose ``views`` fit into one batch, up to ``size`` of them."""
+    def batches(self, items: Iterable[Any], size: int | None = None) -> Iterator[list[Any]]:
+        """Collect items, whose ``views`` fit into one batch, up to ``size`` of them.
+
+        Args:
+            items: They have ``views``.
+            size: Default None: :data:`BATCH`, fewer where large inputs would take much memory.
+        """
         batch: list[Any] = []
         for item in items:
             shapes = [view.inputs.shape for view in item.views]
-            if batch and (len(batch) == size or shapes != [v.inputs.shape for v in batch[0].views]):
+            values = max(view.inputs.size for view in item.views)
+            most = size or max(1, min(BATCH, BATCH_VALUES // values))
+            if batch and (len(batch) == most or shapes != [v.inputs.shape for v in batch[0].views]):
                 yield batch
                 batch = []
             batch.append(item)

@@ -127,7 +127,7 @@ def predict_files(
     predictor: Predictor | None = None,
     *,
     outputs: Outputs | None = None,
-    batch_size: int = 1,
+    batch_size: int | None = None,
     workers: int = 2,
     force: bool = False,
     made_with: Mapping[str, Any] | None = None,
@@ -145,7 +145,8 @@ def predict_files(
         out: Folder.
         predictor: Default None: the shipped weights.
         outputs: What else to write. Default None: nothing.
-        batch_size: Images of one size that are predicted at once. Default 1.
+        batch_size: Images of one size, after the pipeline, that are predicted at once. Default
+            None: 8, fewer of images beyond 512 x 512.
         workers: Processes that read ahead. Default 2.
         force: Replace predictions of other settings, and files that are no predictions. Default
             False.
@@ -159,7 +160,7 @@ def predict_files(
         UserError: An option cannot be used, two images have one name, or a file is in the way.
     """
     for name, value, least in (('batch-size', batch_size, 1), ('workers', workers, 0)):
-        if value < least:
+        if value is not None and value < least:
             raise UserError(f'--{name} must be >= {least}, got {value}')
     check_folder('--out', out)
     sources = [images] if isinstance(images, (str, Path)) else images
@@ -210,7 +211,7 @@ def _predict_all(
     todo: Mapping[str, Path],
     record: Record,
     writer: Writer,
-    batch_size: int,
+    batch_size: int | None,
     workers: int,
     progress: Callable[[str, int, int], None] | None,
 ) -> None:

@@ -48,7 +48,8 @@ def _model_options(group: argparse._ArgumentGroup) -> None:
 def _run_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add('--device', help='such as cuda:0 (default: a GPU where there is one, else cpu)')
-    add('--batch-size', type=int, default=1, metavar='N', help='images at once (default: 1)')
+    add('--batch-size', type=int, metavar='N',
+        help='images at once (default: 8, fewer of large ones)')  # fmt: skip
     add('--workers', type=int, default=2, metavar='N',
         help='processes that read images (default: 2)')  # fmt: skip
     add('--tta', action='store_true', help="average over the views of the config's tta_pipeline")

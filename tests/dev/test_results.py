@@ -18,7 +18,7 @@ def write(root, part, label, seed, dice, kinds=('', '_best', '_unseen', '_polyp_
     folder = root / 'docs/results/comparison' / part
     folder.mkdir(parents=True, exist_ok=True)
     stem = f'{results.Path(label.replace(" ", "-")).name}-seed{seed}'
-    record = {'label': label, 'seed': seed, 'seconds_per_iteration': 2.0, 'parameters_m': 1.5}
+    record = {'label': label, 'seed': seed, 'parameters_m': 1.5}
     record['configs'] = ['condseg_lite0_1xb8-12e_kvasir-seg-160x160']
     (folder / f'{stem}.json').write_text(json.dumps(record))
     for kind in kinds:
@@ -35,6 +35,9 @@ def write(root, part, label, seed, dice, kinds=('', '_best', '_unseen', '_polyp_
 def root(tmp_path):
     splits = tmp_path / 'configs/splits/cvc-clinicdb'
     splits.mkdir(parents=True)
+    steps = tmp_path / 'docs/results/comparison/steps.json'
+    steps.parent.mkdir(parents=True)
+    steps.write_text('{"seconds": {"condseg_lite0_1xb8-12e_kvasir-seg-160x160": 2.0, "a": 1.234}}')
     rows = [f'{name},{i // 2}' for i, name in enumerate(NAMES)]
     (splits / 'sequences.csv').write_text('frame,sequence\n' + '\n'.join(rows) + '\n')
     return tmp_path
@@ -42,6 +45,11 @@ def root(tmp_path):
 
 A = [[80, 82, 84, 90, 70, 74], [82, 84, 86, 90, 72, 78]]
 B = [[70, 72, 80, 90, 60, 66], [72, 72, 82, 88, 64, 66]]
+
+
+def test_seconds_of_both_stages(root):
+    run = results.Trained({'configs': ['a', 'condseg_lite0_1xb8-12e_kvasir-seg-160x160']}, root)
+    assert results.step_seconds(run, root) == '1.23, then 2.00'
 
 
 def test_mean_and_deviation_over_seeds_and_sizes(root):

@@ -31,10 +31,10 @@ from PIL import Image
 from condseg_mmseg.apis.predict import load_predictor, predict_files
 from condseg_mmseg.utils.tables import number, table
 
-VARIANTS = {
-    'condseg predict, batch 1': dict(batch_size=1, workers=0),
+VARIANTS: dict[str, dict[str, int]] = {
+    'condseg predict': {},
+    'condseg predict, batch 1, no workers': dict(batch_size=1, workers=0),
     'condseg predict, batch 1, 2 workers': dict(batch_size=1, workers=2),
-    'condseg predict, batch 8, 2 workers': dict(batch_size=8, workers=2),
 }
 BASELINE = 'MMSegInferencer, batch 1'
 

@@ -132,6 +132,13 @@ def gmac(run: Trained) -> float:
     raise UserError(f'{run.path}: no metafile has its config, {run.record["configs"][-1]}')
 
 
+def step_seconds(run: Trained, root: Path) -> str:
+    """Seconds per step of the run's configs, as step_times.py measured them."""
+    path = root / 'docs/results/comparison/steps.json'
+    seconds = json.loads(path.read_text(encoding='utf-8'))['seconds']
+    return ', then '.join(number(seconds[config]) for config in run.record['configs'])
+
+
 def scores_table(runs: Runs, root: Path, kind: str = '') -> str:
     """Scores of the last checkpoints; those on Kvasir-SEG with the best epoch and the costs."""
     head = ['method', 'seeds', 'mDice', '95 % interval', 'mIoU', 'weighted F', 'MAE']
@@ -150,9 +157,8 @@ def scores_table(runs: Runs, root: Path, kind: str = '') -> str:
         row += [over_seeds(stacked(found, kind, s)) for s in ('iou', 'weighted_f', 'mae', *OBJECTS)]
         row += [over_seeds(dice[:, groups == name]) for name in SIZES]
         if not kind:
-            seconds = [run.record['seconds_per_iteration'] for run in found]
             row += [*false_alarms(found), over_seeds(stacked(found, '_best'))]
-            row.append(number(float(np.median(seconds))))
+            row.append(step_seconds(found[0], root))
             row += [number(found[0].record['parameters_m']), number(gmac(found[0]))]
         rows.append(row)
     return table(head, rows, aligned=False)
