@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import sys
@@ -77,6 +78,8 @@ def _written_to(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         name = error.filename
+        if name is None and error.errno in (errno.ENOSPC, errno.EDQUOT):  # of a file that is open
+            name = str(folder / '*')
         if not isinstance(name, str) or folder.resolve() not in Path(name).resolve().parents:
             raise
         raise UserError(

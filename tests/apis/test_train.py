@@ -75,6 +75,17 @@ def test_a_folder_that_cannot_be_written_is_named(scripts, monkeypatch, tmp_path
         train(NAME, work_dir='w')
 
 
+def test_a_disk_that_is_full_while_mmengine_writes_its_logs_is_one_error(monkeypatch, tmp_path):
+    def fill(*args):
+        with open('/dev/full', 'w') as file:  # the system's own error, which names no file
+            file.write('scalars')
+
+    monkeypatch.setattr(module, 'run_script', fill)
+    words = rf'^{tmp_path}/w/\* cannot be written: No space left on device; what was saved before'
+    with pytest.raises(UserError, match=words):
+        train(NAME, work_dir=tmp_path / 'w')
+
+
 def test_several_processes_are_started_as_by_the_shell_script(monkeypatch):
     for name in ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT'):
         monkeypatch.delenv(name, raising=False)
