@@ -109,9 +109,13 @@ def test_the_pattern_of_names(name, good):
 def test_every_resize_gets_another_size_and_nothing_else_changes():
     resize, load = dict(type='ResizeWithMask', scale=(256, 256)), dict(type='LoadBinaryMask')
     other = dict(type='Resize', scale=(256, 256))
-    part = dict(pipeline=[load, resize, dict(type='TestTimeAug', transforms=[[resize], [other]])])
+    part = dict(
+        img_size=(256, 256),
+        pipeline=[load, resize, dict(type='TestTimeAug', transforms=[[resize], [other]])],
+    )
     small = dict(resize, scale=(64, 48))
     assert at_size(part, (64, 48)) == dict(
-        pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])]
+        img_size=(64, 48),
+        pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])],
     )
     assert resize['scale'] == (256, 256)
