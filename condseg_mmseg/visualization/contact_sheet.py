@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from ..evaluation.functional import confusion_counts, scores_from_counts
 from ..models import SIDHead
+from ..models.layers import resize_to
+from ..models.segmentors.prediction import predicting_head
 from ..utils.errors import UserError
 
 MAPS = ('foreground', 'background', 'uncertainty')
@@ -63,8 +65,7 @@ def sid_maps(model: Any, data: dict, size: tuple[int, int]) -> list[np.ndarray]:
     inputs = model.data_preprocessor(data, False)['inputs']
     with sid_in_eval(model):
         logits = model.auxiliary_head.forward(model.extract_feat(inputs))
-    maps = [nn.functional.interpolate(x, size, mode='bilinear', align_corners=True) for x in logits]
-    return [x.sigmoid()[0, 0].cpu().numpy() for x in maps]
+    return [resize_to(x, size).sigmoid()[0, 0].cpu().numpy() for x in logits]
 
 
 def picture(inputs: Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -132,8 +133,8 @@ def draw_row(model: Any, item: dict, tile: int) -> tuple[list[np.ndarray], str, 
         raise UserError(f'{sample.get("img_path")} has no mask: a contact sheet shows the truth')
     maps = (sample.gt_sem_seg, sample.pred_sem_seg)
     truth, predicted = (labels.data.squeeze(0).cpu().numpy() for labels in maps)  # (H, W)
-    foreground = tuple(range(1, model.decode_head.num_classes))
-    ignored = model.decode_head.ignore_index
+    head = predicting_head(model)
+    foreground, ignored = tuple(range(1, head.num_classes)), head.ignore_index
     counts = confusion_counts(predicted, truth, foreground, ignored)
     dice = float(scores_from_counts(counts)['dice'])
 

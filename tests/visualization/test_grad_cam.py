@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ from condseg_mmseg.visualization.grad_cam import draw_cams, find_module, grad_ca
 class Segmentor(nn.Module):
     """Two convolutions; the second is the logits."""
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, threshold: float = 0.5) -> None:
         super().__init__()
+        self.decode_head = SimpleNamespace(threshold=threshold)
         self.features = nn.Sequential(
             nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(inplace=True)
         )
@@ -24,10 +27,10 @@ class Segmentor(nn.Module):
         return self.logits(self.pair((maps, maps))[0])
 
 
-@pytest.mark.parametrize('channels', [1, 3])
-def test_equals_the_formula(channels):
+@pytest.mark.parametrize(('channels', 'threshold'), [(1, 0.5), (1, 0.52), (3, None)])
+def test_equals_the_formula(channels, threshold):
     pytest.importorskip('captum')
-    model = Segmentor(channels).eval()
+    model = Segmentor(channels, threshold).eval()
     inputs = torch.randn(1, 3, 12, 18)
     with torch.no_grad():  # half of the pixels become foreground
         logits = model.encode_decode(inputs, [])
@@ -38,7 +41,8 @@ def test_equals_the_formula(channels):
     maps = model.features(inputs).detach().requires_grad_()
     logits = model.logits(maps)
     if channels == 1:
-        chosen, inside = logits, logits > 0
+        chosen, inside = logits, logits.sigmoid() > threshold
+        assert threshold == 0.5 or ((logits > 0) != inside).any()
     else:
         chosen, labels = logits.max(1, keepdim=True)
         inside = labels > 0
