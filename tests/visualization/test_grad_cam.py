@@ -10,7 +10,7 @@ from condseg_mmseg.visualization.grad_cam import draw_cams, find_module, grad_ca
 
 
 class Segmentor(nn.Module):
-    """Two convolutions; the second is the logits."""
+    """Two convolutions; the second gives the logits, of squares: each pixel has its gradient."""
 
     def __init__(self, channels: int = 1, threshold: float = 0.5) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Segmentor(nn.Module):
 
     def encode_decode(self, inputs, metas):
         maps = self.features(inputs)
-        return self.logits(self.pair((maps, maps))[0])
+        return self.logits(self.pair((maps, maps))[0] ** 2)
 
 
 @pytest.mark.parametrize(('channels', 'threshold'), [(1, 0.5), (1, 0.52), (3, None)])
@@ -39,7 +39,7 @@ def test_equals_the_formula(channels, threshold):
     cam = grad_cam(model, inputs, [{}], 'features', (1, 2))
 
     maps = model.features(inputs).detach().requires_grad_()
-    logits = model.logits(maps)
+    logits = model.logits(maps**2)
     if channels == 1:
         chosen, inside = logits, logits.sigmoid() > threshold
         assert threshold == 0.5 or ((logits > 0) != inside).any()
