@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..configs import config_dir, read_config
 from ..datasets import BinaryMedicalDataset
-from ..engine import read_weights
+from ..engine.checkpoint_loader import read_weights, require_checkpoint
 from ..utils.arguments import check_output
 from ..utils.errors import UserError
 from ..utils.extras import require
@@ -122,9 +122,7 @@ def convert(source: str | Path, target: str | Path, *, stage: int = 2, force: bo
     Raises:
         UserError: A path or the checkpoint cannot be used, or entries are left over on a side.
     """
-    source, target = Path(source), Path(target)
-    if not source.is_file():
-        raise UserError(f'SRC {source} does not exist')
+    source, target = require_checkpoint(source), Path(target)
     if target.suffix not in ('.pth', '.safetensors'):
         raise UserError(f'DST must end in .pth or .safetensors, got {target}')
     if target.suffix == '.safetensors':

@@ -11,6 +11,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from ..configs import find_config, read_config
+from ..engine.checkpoint_loader import require_checkpoint
 from ..utils.arguments import check_folder, check_outputs
 from ..utils.environment import environment
 from ..utils.errors import UserError, user_errors
@@ -57,8 +58,7 @@ def evaluate_checkpoint(
     cfg = read_config(path, cfg_options)
     outputs = {'--csv': csv, '--json': json, '--sheet': sheet}
     check_outputs(outputs, [path, checkpoint], force)
-    if not Path(checkpoint).is_file():
-        raise UserError(f'{checkpoint} is no checkpoint: there is no such file')
+    require_checkpoint(checkpoint)
     if sheet is not None:
         check_picture('--sheet', sheet)
     for key in ('test_dataloader', 'test_evaluator', *(('tta_model', 'tta_pipeline') * tta)):

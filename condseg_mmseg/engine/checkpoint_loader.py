@@ -33,6 +33,28 @@ _OLD_FORMAT = b'\x80'  # a bare pickle
 _HASH = re.compile(r'-([0-9a-f]{8,64})\.[a-z]+$')
 
 
+class MissingCheckpoint(UserError, FileNotFoundError):
+    """A checkpoint that is not there."""
+
+
+def require_checkpoint(path: str | Path, advice: str = '') -> Path:
+    """Return the path of a checkpoint, with ``~`` expanded, and refuse one that is not there.
+
+    Args:
+        path: A file.
+        advice: What the message ends with, after a line break. Default ``''``.
+
+    Raises:
+        MissingCheckpoint: There is no such file.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return path
+    where = '' if path.is_absolute() else f' in {Path.cwd()}'
+    sentence = f'there is no checkpoint {path}{where}'
+    raise MissingCheckpoint(f'{sentence}\n{advice}' if advice else sentence)
+
+
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     """Read a checkpoint: tensors, and the few types beside them that mmengine writes.
 
@@ -48,12 +70,10 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
         The content; of ``.safetensors`` ``dict(state_dict=..., meta={})``.
 
     Raises:
-        FileNotFoundError: It is not there.
+        MissingCheckpoint: It is not there.
         UserError: It is damaged, holds what the safe load refuses, or has NaN among its weights.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} can not be found.')
+    path = require_checkpoint(path)
     if path.suffix == '.safetensors':
         content = {'state_dict': _read_safetensors(path, map_location), 'meta': {}}
     else:

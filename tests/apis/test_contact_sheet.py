@@ -72,7 +72,7 @@ def test_command_line_from_another_directory(files, tmp_path):
     ('wrong', 'message'),
     [
         (dict(config='no.py'), 'no.py is neither a file nor a shipped config'),
-        (dict(checkpoint='no.pth'), 'no.pth can not be found'),
+        (dict(checkpoint='no.pth'), 'there is no checkpoint no.pth in '),
         (dict(data_root='/absent'), '/absent/images'),
         (dict(device='cuda:99'), '--device cuda:99 cannot be used'),
         (dict(split='test', cfg_options=dict(test_dataloader=None)), 'has no test_dataloader'),

@@ -81,7 +81,7 @@ def test_options_of_the_test(files, option):
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        (dict(checkpoint='no.pth'), 'no.pth is no checkpoint: there is no such file'),
+        (dict(checkpoint='no.pth'), 'there is no checkpoint no.pth in '),
         (dict(csv='{checkpoint}'), '--csv .*model.pth would overwrite the input'),
         (dict(json='{data}/masks/test_0.png'), '--json .*test_0.png would overwrite the input'),
         (dict(csv='{data}/val.txt'), '--csv .*val.txt is there already: add --force'),
