@@ -99,11 +99,19 @@ class FolderIndex:
         stem = path if self.exact else osp.splitext(path)[0]
         return stem.endswith(self.suffix)
 
-    def names(self) -> list[str]:
-        """Return the names (relative, without the suffix) of all files that fit it, sorted."""
+    def names(self, masks: FolderIndex | None = None) -> list[str]:
+        """Return the names (relative, without the suffix) of all files that fit it, sorted.
+
+        Args:
+            masks: Leave out the files that are masks by this index, in the same folder with a
+                suffix, or in one below. Default None: none are.
+        """
         paths = [path for path in self.files if self.owns(path)]
         cut = len(self.suffix)
         stems = {(p if self.exact else osp.splitext(p)[0])[: -cut or None] for p in paths}
+        if masks is not None and (masks.suffix or masks.folder != self.folder):
+            taken = set(masks.paths())
+            stems = {stem for stem in stems if not taken.intersection(self.paths(stem))}
         return sorted(stems)
 
     def paths(self, name: str | None = None) -> list[str]:

@@ -30,8 +30,14 @@ def read_mask(path: str, backend: str = 'pillow') -> np.ndarray:
 
     Returns:
         np.ndarray: uint8, shape (H, W) or (H, W, C).
+
+    Raises:
+        ValueError: The decoder cannot decode it.
     """
-    return mmcv.imread(path, flag='unchanged', backend=backend).astype(np.uint8)
+    mask = mmcv.imread(path, flag='unchanged', backend=backend)
+    if mask is None:
+        raise ValueError(f'{path}: {backend} cannot decode it')
+    return mask.astype(np.uint8)
 
 
 def sample_name(results: dict) -> str:

@@ -28,6 +28,7 @@ EXTRAS = {
         ('monai.metrics', 'scipy.ndimage', 'scipy.stats'),
     ),
     'safetensors': ('weights as .safetensors', ('safetensors.torch',)),
+    'explain': ('Grad-CAM of `condseg predict`', ('captum.attr',)),
     'analysis': ("the curves of mmseg's analyze_logs.py", ('seaborn',)),
 }
 """Optional dependencies: what each is for, and the modules of it that are imported."""

@@ -16,6 +16,7 @@ import mmcv
 import numpy as np
 from PIL import Image
 
+from condseg_mmseg.datasets.load_binary_mask import read_mask
 from condseg_mmseg.utils.image_files import (
     FileDefect,
     Header,
@@ -86,12 +87,9 @@ class Scan:
 
 
 def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
-    """Decode a mask as mmseg's ``LoadAnnotations`` does, uint8, (H, W) or (H, W, C)."""
+    """Decode a mask by :func:`.read_mask`, unless it is a pipe or a device, which may never end."""
     require_file(path)
-    mask = mmcv.imfrombytes(Path(path).read_bytes(), flag='unchanged', backend=backend)
-    if mask is None:
-        raise ValueError(f'{backend} cannot decode it')
-    return mask.astype(np.uint8)
+    return read_mask(path, backend)
 
 
 def decode_image(path: str) -> np.ndarray:

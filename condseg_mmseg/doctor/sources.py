@@ -75,14 +75,7 @@ class Resolver:
 
     def all_names(self) -> list[str]:
         """Return the names of all images; masks in the same folder are left out."""
-        if self.images is None:
-            return []
-        images, masks = self.images, self.masks
-        names = images.names()
-        if masks is not None and (masks.suffix or masks.folder != images.folder):
-            taken = set(masks.paths())
-            names = [n for n in names if not taken.intersection(images.paths(n))]
-        return names
+        return [] if self.images is None else self.images.names(self.masks)
 
     def pairs(self, names: Sequence[str], split: str) -> list[Pair]:
         """Find the files that the names of a split mean, if at least one file is there."""
