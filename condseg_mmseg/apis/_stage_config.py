@@ -90,7 +90,7 @@ class Stage:
         check_imports(self.cfg, self.config)
 
     def _check_order(self) -> None:
-        """Refuse the config of the other stage, where it can be told."""
+        """Refuse the config of the other stage, where it can be recognised."""
         model = self.cfg.model
         head = model.get('decode_head')
         # nothing else is trained as stage 1 is; a stage 2 is of any type

@@ -27,7 +27,7 @@ CONFIGS = {
     2: 'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py',
 }
 
-# What stands between braces in the rules: published -> ours, in the order of both sides.
+# What is between braces in the rules: published -> ours, in the order of both sides.
 _PARTS: dict[str, dict[str, str]] = {
     'i': {str(i): str(i) for i in range(10)},
     'n': {str(i + 1): str(i) for i in range(4)},  # counted from 1

@@ -12,11 +12,12 @@ from mmengine.runner import Runner
 
 from ..configs import find_config, read_config
 from ..engine.checkpoint_loader import require_checkpoint
-from ..utils.arguments import check_folder, check_outputs
+from ..utils.arguments import check_folder, check_outputs, check_picture
 from ..utils.environment import environment
 from ..utils.errors import UserError, user_errors
 from ..utils.files import write_json
-from .contact_sheet import check_picture, contact_sheet, dataset_files
+from ._build import dataset_files
+from .contact_sheet import contact_sheet
 
 
 def evaluate_checkpoint(

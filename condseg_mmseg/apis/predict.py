@@ -17,11 +17,11 @@ from ..utils.arguments import check_device, check_folder
 from ..utils.errors import UserError, user_errors
 from ..utils.lock import locked
 from ..utils.text import first_ten
+from ._build import build_model
 from ._predict_outputs import Outputs, Writer
 from ._predict_record import Record
 from ._predictor import Prediction, Predictor
 from ._reader import ImageFiles, Item, find_images
-from .contact_sheet import build_model
 from .pretrained import pretrained
 
 MODEL = 'condseg_lite0_polyp'

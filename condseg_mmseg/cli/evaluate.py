@@ -29,9 +29,9 @@ Score a folder of predicted masks or probability maps against a folder of true m
 program made them; or test a checkpoint on the test set of its config, as mmseg does.
 
 PREDICTIONS holds one image per image of MASKS, of the same name (endings may differ): grey values
-0..255 are probabilities, 0/255 and 0/1 masks are recognised. MASKS holds 0/1 or 0/255 masks, told
-apart file by file. The scores are those of PerImageBinaryMetric: per image on the foreground,
-averaged over images (docs/scores.md)."""
+0..255 are probabilities, 0/255 and 0/1 masks are recognised. MASKS holds 0/1 or 0/255 masks, each
+file by itself. The scores are those of PerImageBinaryMetric: per image on the foreground, averaged
+over images (docs/scores.md)."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -68,7 +68,7 @@ def _folder_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         add('--threshold', type=float, default=0.5,
             help='foreground is p > threshold (default: 0.5)'),
         add('--mask-mode', choices=MASK_MODES, default='auto',
-            help='true masks: 0/1 or 0/255, told apart file by file; above 127 of 255; or labels '
+            help='true masks: 0/1 or 0/255, recognised file by file; above 127 of 255; or labels '
             'with all but 0 foreground (default: auto)'),
         add('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
             help='compare at this size (protocol input_size)'),

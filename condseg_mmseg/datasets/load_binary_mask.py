@@ -158,7 +158,7 @@ class LoadBinaryMask(LoadMask):
             0..255 (ignored); at run time for a mask of another size than its image.
         FileDefect: At run time, a ValueError, for values that do not fit the mode
             (:func:`.misfit`). In the mode ``'auto'``: neither 0/1 nor 0/255, such as labels, or
-            nothing but noise above 1, which cannot be told from labels. In the mode
+            nothing but noise above 1, which may be labels. In the mode
             ``'threshold'``: labels, or bright colours that would be background. In the mode
             ``'nonzero'``: JPEG noise, or several values and no background. In all: a mask that
             varies in its alpha channel only.

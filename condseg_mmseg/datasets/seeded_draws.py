@@ -44,7 +44,7 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler``, in the same order, whose indices tell the draws of a sample.
+    """mmengine's ``DefaultSampler``, in the same order, whose indices seed the samples.
 
     With a data set that has :class:`SeededDraws`, a sample depends on the seed, the number of the
     pass over the data and the index alone: the number of workers, a resume and the number of
@@ -78,7 +78,7 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 
 class SeededDraws:
-    """Mixin of a data set of mmengine whose samples draw what their :class:`SampleIndex` tells.
+    """Mixin of a data set of mmengine whose samples are seeded by their :class:`SampleIndex`.
 
     Use::
 

@@ -66,7 +66,7 @@ def best_checkpoint(work_dir: str | Path) -> Path:
 
 
 def own_score(path: Path) -> float | None:
-    """The score for which a best checkpoint was saved, None if it does not tell."""
+    """The score for which a best checkpoint was saved, None where it does not know."""
     info = best_info(path)
     for key, file in info.items():
         if key.startswith('best_ckpt') and Path(str(file)).name == path.name:

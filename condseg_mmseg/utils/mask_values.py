@@ -267,7 +267,7 @@ def mask_scale(mask: np.ndarray, name: str = '') -> int:
 
     Raises:
         ValueError: For anything else, such as labels, or an empty mask with noise above 1, which
-            cannot be told from labels.
+            may be labels.
     """
     if highest_value(mask) <= 1:
         return 1

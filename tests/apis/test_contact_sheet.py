@@ -8,7 +8,8 @@ import pytest
 from helpers import ROOT
 from small_models import CONFIG, build, make_data, write_plain
 
-from condseg_mmseg.apis.contact_sheet import build_dataset, contact_sheet
+from condseg_mmseg.apis._build import build_dataset
+from condseg_mmseg.apis.contact_sheet import contact_sheet
 from condseg_mmseg.configs import read_config
 from condseg_mmseg.utils.errors import UserError
 
