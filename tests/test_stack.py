@@ -13,9 +13,9 @@ from helpers import ROOT
 from condseg_mmseg import stack
 from condseg_mmseg.stack import (
     check_stack,
+    fixing_command,
     import_failure,
     installed_versions,
-    fixing_command,
     release,
 )
 

@@ -126,7 +126,7 @@ def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> tuple[np.ndarray, 
     by, keys = 'path', [a.names, b.names]
     if set(a.names) != set(b.names):
         stems = [[stem(name) for name in run.names] for run in (a, b)]
-        # the paths of one data set at two places; but images whose paths differ on purpose are never joined by name
+        # the same data set in two places; images that paths distinguish are never joined by name
         if len(set(stems[0]) & set(stems[1])) > len(set(a.names) & set(b.names)):
             by, keys = 'name', stems
             for run, names in zip((a, b), stems, strict=True):
