@@ -16,7 +16,8 @@ class SampleIndex(int):
     """Index of a sample that knows what its draws depend on; a plain ``int`` for everyone else.
 
     mmengine's ``ConcatDataset`` subtracts from it and ``RepeatDataset`` takes the remainder: the
-    data set within gets the draw of the outer index.
+    data set within gets the draw of the outer index. ``ClassBalancedDataset`` looks it up in a list
+    of plain numbers, so that the draw is lost there.
 
     Args:
         index: Position in the data set.
