@@ -166,7 +166,14 @@ def walk(folder: str, links: list[str] | None = None) -> Iterator[tuple[str, lis
     """Give each folder from ``folder`` down once, with the names of its files, both sorted.
 
     A link to a folder is followed, unless it leads back into ``folder``, where the files have a
-    path without the link, or to where another link has led before; ``links`` gets those.
+    path without the link, or to where another link has led before.
+
+    Args:
+        folder: Path of the folder.
+        links: Gets the links that are not followed. Default None.
+
+    Yields:
+        Path of a folder, and the names of its files.
     """
     top = osp.realpath(folder)
     seen = {top}

@@ -46,7 +46,16 @@ def sample_name(results: dict) -> str:
 
 
 def require_size(mask: np.ndarray, results: dict, remedy: str = 'they must agree') -> None:
-    """Raise a ValueError where a mask has not the size of the image file (``ori_shape``)."""
+    """Refuse a mask that does not have the size of the image file.
+
+    Args:
+        mask: (H, W) or (H, W, C).
+        results: Of the pipeline, with ``ori_shape``.
+        remedy: What the message ends with. Default ``'they must agree'``.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
     height, width = results['ori_shape'][:2]
     if mask.shape[:2] != (height, width):
         raise ValueError(
@@ -62,7 +71,18 @@ def require_fit(
     threshold: int = 127,
     ignore_index: int | None = None,
 ) -> None:
-    """Raise a FileDefect where the values of a mask do not fit the mode; see :func:`.misfit`."""
+    """Refuse a mask whose values do not fit the mode.
+
+    Args:
+        mask: As of :func:`.misfit`, and so are the next ones.
+        name: File, for the message.
+        mode: Default ``'auto'``.
+        threshold: Default 127.
+        ignore_index: Default None.
+
+    Raises:
+        FileDefect: A ValueError, of the kind ``'mask-values'``.
+    """
     reason = misfit(mask, mode, threshold, ignore_index)
     if reason:
         raise FileDefect('mask-values', reason, name)

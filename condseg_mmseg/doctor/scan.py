@@ -102,7 +102,13 @@ def decode_image(path: str) -> np.ndarray:
 
 
 def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
-    """Read one pair; whatever is wrong with it becomes a problem of the result."""
+    """Read one pair; whatever is wrong with it becomes a problem of the result.
+
+    Args:
+        pair: Paths of image and mask.
+        rule: How the mask is read.
+        tiny: Share of the picture below which an object is a speck.
+    """
     scan = Scan(*pair)
     sizes = []
     for path, read in zip(pair, (_read_image, _read_mask), strict=True):
@@ -190,6 +196,10 @@ def _read_mask(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int,
 
 def guess_rule(masks: Sequence[str], rule: MaskRule) -> MaskRule:
     """Find out how the masks of a data set are encoded from a few of them, evenly spaced.
+
+    Args:
+        masks: Paths of all masks.
+        rule: Its ``backend`` decodes them.
 
     Returns:
         ``rule`` with the mode ``'nonzero'`` if most of those that show it are 0/1 or labels, else

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..utils.text import first_ten
-from .checkpoint_loader import damage_of
+from .damage import damage_of
 
 _STEP = re.compile(r'_(epoch|iter)_\d+\.pth$')
 

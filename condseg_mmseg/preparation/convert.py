@@ -86,7 +86,14 @@ def read_binary(path: Path, threshold: int | None) -> tuple[np.ndarray, str]:
 
 
 def inspect(job: Job, path: Path, out: Path, threshold: int | None) -> Seen:
-    """Look at one file, and at what OUT holds in its place; see :class:`Seen`."""
+    """Look at one file, and at what OUT holds in its place; see :class:`Seen`.
+
+    Args:
+        job: The file to make.
+        path: Where its original is now.
+        out: OUT.
+        threshold: As of :func:`read_binary`.
+    """
     target, binary = out / job.target, np.empty(0)
     state, doubt, shares = 'new', '', (0.0, 0.0)
     try:
@@ -130,7 +137,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def make(job: Job, path: Path, out: Path, threshold: int | None) -> None:
-    """Write one file."""
+    """Write one file; arguments as of :func:`inspect`."""
     with replaced(out / job.target) as temporary:
         if job.is_mask:
             binary, _ = read_binary(path, threshold)
@@ -142,7 +149,12 @@ def make(job: Job, path: Path, out: Path, threshold: int | None) -> None:
 def process(
     jobs: Sequence[Job], function: Callable[[Job, Path], T], workers: int
 ) -> Iterator[tuple[Job, T | OSError]]:
-    """Fetch the files one after the other and apply a function of job and path in threads.
+    """Fetch the files one after the other and apply a function to them in threads.
+
+    Args:
+        jobs: The files, in the order of their sources.
+        function: Takes a job and the path of its original.
+        workers: Threads.
 
     Yields:
         Each job and its result, in order; the ``OSError`` of a file that could not be fetched.

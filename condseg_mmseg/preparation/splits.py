@@ -18,7 +18,14 @@ SPLITS = ('train', 'val', 'test')
 
 
 def shipped(name: str) -> Path:
-    """Return a file of ``configs/splits``, which must be as ``SHA256SUMS`` says."""
+    """Return a file of ``configs/splits``.
+
+    Args:
+        name: Relative to that folder.
+
+    Raises:
+        UserError: It is not as ``SHA256SUMS`` says.
+    """
     folder = config_dir() / 'splits'
     lines = (folder / 'SHA256SUMS').read_text().splitlines()
     sums = dict(line.split(maxsplit=1)[::-1] for line in lines)
@@ -34,7 +41,15 @@ def shipped_names(name: str) -> list[str]:
 
 
 def given_names(option: str, file: Path) -> list[str]:
-    """Read a list of the user, who names it by an option such as ``'--names'``."""
+    """Read a list of the user.
+
+    Args:
+        option: How the user names it, such as ``'--names'``.
+        file: The list.
+
+    Raises:
+        UserError: It cannot be read, or holds a name that :func:`.read_names` refuses.
+    """
     try:
         return read_names(str(file))
     except (OSError, ValueError) as error:
@@ -113,7 +128,16 @@ def check_fractions(fractions: Sequence[float]) -> None:
 
 
 def groups_file(option: str, file: Path, columns: tuple[str, ...] | None = None) -> dict[str, str]:
-    """Read a table of the user; see :func:`given_names` and :func:`.read_group_table`."""
+    """Read a table of groups of the user.
+
+    Args:
+        option: How the user names it, such as ``'--groups'``.
+        file: The table.
+        columns: As of :func:`.read_group_table`. Default None.
+
+    Raises:
+        UserError: There is no such file, or :func:`.read_group_table` refuses it.
+    """
     if not file.is_file():
         raise UserError(f'{option} {file}: no such file')
     return read_group_table(file.read_bytes(), f'{option} {file}', columns)

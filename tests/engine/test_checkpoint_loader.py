@@ -25,7 +25,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from condseg_mmseg.engine import read_checkpoint, read_weights
-from condseg_mmseg.engine.checkpoint_loader import ESCAPE, damage_of
+from condseg_mmseg.engine.checkpoint_loader import ESCAPE
+from condseg_mmseg.engine.damage import damage_of
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import sha256
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from condseg_mmseg.engine import strict_pretrained
 from condseg_mmseg.engine.best_checkpoint import best_checkpoint
-from condseg_mmseg.engine.checkpoint_loader import damage_of
+from condseg_mmseg.engine.damage import damage_of
 from condseg_mmseg.engine.strict_pretrained import StrictPretrained
 
 
