@@ -119,3 +119,16 @@ def test_every_resize_gets_another_size_and_nothing_else_changes():
         pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])],
     )
     assert resize['scale'] == (256, 256)
+
+
+@pytest.mark.parametrize(
+    'base', sorted((config_dir() / '_base_' / 'datasets').glob('*.py')), ids=lambda path: path.stem
+)
+def test_every_base_of_a_data_set_resizes_to_its_size(base):
+    config = read_config(base)
+    assert config.resize.scale == config.img_size
+    steps = {'train': config.train_pipeline, 'val': config.test_pipeline}
+    for split, pipeline in steps.items():
+        assert config[f'{split}_dataloader'].dataset.pipeline == pipeline
+        scales = [step.scale for step in pipeline if 'scale' in step]
+        assert scales == [config.img_size]

@@ -22,10 +22,7 @@ from ._predict_outputs import Outputs, Writer
 from ._predict_record import Record
 from ._predictor import Prediction, Predictor
 from ._reader import ImageFiles, Item, find_images
-from .pretrained import pretrained
-
-MODEL = 'condseg_lite0_polyp'
-"""The shipped weights that predict where no model is named."""
+from .pretrained import MODEL, pretrained
 
 
 def load_predictor(
@@ -42,7 +39,8 @@ def load_predictor(
     """Load a model once, for many calls of :func:`predict`.
 
     Args:
-        model: Name of shipped weights. Default: :data:`MODEL`, unless ``config`` is given.
+        model: Name of shipped weights. Default: those of :func:`.pretrained`, unless ``config`` is
+            given.
         config: Config of any mmseg model, by name or by path, with ``checkpoint``. Default None.
         checkpoint: Its weights, read without running code; of several files the probabilities are
             averaged. Those that only training uses need not be there. Default ``()``.

@@ -15,9 +15,9 @@ import numpy as np
 from ..datasets.files import has_image_suffix
 from ..utils.errors import UserError
 from ..utils.text import first_ten
+from .functional import COUNTS
 
-_COUNTS = ('tp', 'fp', 'fn', 'tn')
-_NOT_SCORES = ('img_path', *_COUNTS, 'size')
+_NOT_SCORES = ('img_path', *COUNTS, 'size')
 
 
 @dataclass
@@ -84,8 +84,8 @@ def read_scores(path: str | Path, group_column: str | None = None) -> ScoreFile:
         for name, texts in cells.items()
     }
     pixels = None
-    if columns.keys() >= set(_COUNTS):
-        tp, fp, fn, tn = (columns[column] for column in _COUNTS)
+    if columns.keys() >= set(COUNTS):
+        tp, fp, fn, tn = (columns[column] for column in COUNTS)
         pixels = np.stack([tp + fn, tp + fp + fn + tn], axis=1)
     return ScoreFile(str(path), images, {name: columns[name] for name in names}, pixels, groups)
 
