@@ -175,7 +175,7 @@ def without_notes_of_the_forks() -> Iterator[None]:
 
     All else that is printed goes to stderr, at the end: what a command of ours prints may be read
     by a script. The warning stays off, other warnings are as before. Where mmseg's data sets or
-    models were imported earlier, they have said it already.
+    models were imported earlier, they have printed it already.
     """
     warnings.filterwarnings('ignore', re.escape(WARNING), UserWarning)
     printed = io.StringIO()

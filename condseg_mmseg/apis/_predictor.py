@@ -80,7 +80,7 @@ class Predictor:
         if uncertainty not in (None, *KINDS):
             raise UserError(f'--uncertainty must be one of {KINDS}, got {uncertainty!r}')
         if uncertainty == 'sid' and (tta or slide):
-            raise UserError('--uncertainty sid goes without --tta and --slide')
+            raise UserError('--uncertainty sid does not work with --tta or --slide')
         if uncertainty == 'sid' and not all(map(has_sid, self.models)):
             raise UserError('--uncertainty sid needs a SID head: take --uncertainty entropy')
         self.slide, self.kind, self.tta = slide, uncertainty, tta

@@ -65,7 +65,7 @@ def load_predictor(
         raise UserError('give --model NAME, or --config with --checkpoint, or neither')
     if config is None:
         if cfg_options:
-            raise UserError('--cfg-options goes with --config')
+            raise UserError('--cfg-options needs --config')
         models = [pretrained(model or MODEL).to(device).eval()]
     else:
         models = list(_models(config, files, device, uncertainty == 'sid', cfg_options))

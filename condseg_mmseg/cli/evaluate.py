@@ -43,7 +43,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('what', metavar='PREDICTIONS|CONFIG', help='a folder, or a config')
-    parser.add_argument('against', metavar='MASKS|CHECKPOINT', help='what goes with it')
+    parser.add_argument(
+        'against',
+        metavar='MASKS|CHECKPOINT',
+        help='masks for a folder, else a checkpoint',
+    )
     parser.add_argument('--csv', type=Path, help='file for the scores of every image')
     parser.add_argument('--json', type=Path, help='file for settings and results')
     parser.add_argument('--force', action='store_true', help='replace files that are there')
@@ -111,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     for action in unused:
         if getattr(args, action.dest) != action.default:
             option = action.option_strings[0]
-            raise UserError(f'{option} goes with a {other}, but {args.what} is a {kind}')
+            raise UserError(f'{option} needs a {other}, but {args.what} is a {kind}')
     options: dict[str, Any] = {action.dest: getattr(args, action.dest) for action in used}
     options |= dict(csv=args.csv, json=args.json, force=args.force)
     if is_folder:

@@ -202,7 +202,7 @@ class LoadBinaryMask(LoadMask):
         if mode != 'nonzero' and ignore_index == 255:
             raise ValueError(
                 'ignore_index=255 would ignore the foreground of a 0/255 mask; '
-                "it goes with mode='nonzero' only"
+                "it is for mode='nonzero' only"
             )
         self.mode = mode
         self.threshold = 127 if threshold is None else threshold

@@ -175,7 +175,7 @@ def find_near(
                 for b in pictures.where[q]:
                     if a == b and p == first:
                         within[a].append((p, q, value, turn))
-                    # where the very picture is in both splits that has been said
+                    # a picture that is in both splits has its finding already
                     if a < b and q not in pictures.of_split[a]:
                         best[a, b, q] = max(best.get((a, b, q), (0.0, 0, 0)), (value, p, turn))
     counts: dict[tuple[int, int], int] = defaultdict(int)

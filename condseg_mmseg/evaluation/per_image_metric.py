@@ -218,7 +218,7 @@ class PerImageBinaryMetric(BaseMetric):
             dict: The means in percent, by prefixed name.
         """
         self._size = size
-        # mmengine would keep the first `size` entries, whichever images they are; duplicates are
+        # mmengine would keep the first `size` entries, repeated images among them; duplicates are
         # dropped by name instead.
         return super().evaluate(sys.maxsize)
 

@@ -82,7 +82,7 @@ def read_header(path: str, is_mask: bool = False, formats: Sequence[str] = FORMA
 
     mmseg turns an image as its EXIF orientation says (``LoadImageFromFile``), but not a mask
     (``LoadAnnotations``). A file without the end marker of its format is decoded in full, so that
-    truncated files are found at the price of a seek for sound ones.
+    truncated files are found, and sound ones cost one seek.
 
     Args:
         path: An image file.

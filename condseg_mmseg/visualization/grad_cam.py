@@ -1,4 +1,4 @@
-"""Grad-CAM: where a module's maps speak for the predicted foreground."""
+"""Grad-CAM: where a module's maps support the predicted foreground."""
 
 from __future__ import annotations
 

@@ -125,8 +125,8 @@ def test_a_checkpoint_of_another_model_is_refused(files, tmp_path):
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        (['.', '.', '--tta'], '--tta goes with a config, but . is a folder of predictions'),
-        ([CONFIG.stem, 'a.pth', '--bootstrap', '9'], '--bootstrap goes with a folder, but '),
+        (['.', '.', '--tta'], '--tta needs a config, but . is a folder of predictions'),
+        ([CONFIG.stem, 'a.pth', '--bootstrap', '9'], '--bootstrap needs a folder, but '),
         (['nowhere', 'a.pth'], 'no such folder of predictions, and no config: nowhere is neither'),
         ([CONFIG.stem, 'a.pth', '--cfg-options', 'x'], "'x' is no option: write KEY=VALUE"),
     ],

@@ -34,7 +34,7 @@ from .resize import resize_to
 SWITCH_VARIABLE = 'CONDSEG_MMSEG_REWRITES'
 _on = os.environ.get(SWITCH_VARIABLE, '1') != '0'
 _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
-# where torch no longer has this name, nobody knows of global hooks, and the plain form runs
+# where torch no longer has this name, global hooks cannot be found, and the plain form runs
 _any_global_hook = getattr(torch_module, '_has_any_global_hook', lambda: True)
 
 
