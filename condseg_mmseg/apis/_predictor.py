@@ -45,8 +45,10 @@ class Prediction:
 
 
 BATCH = 8
-"""Images of a batch whose size is not given, if their inputs have at most that many values:"""
+"""Images of a batch whose size is not given, fewer where it would exceed :data:`BATCH_VALUES`."""
+
 BATCH_VALUES = BATCH * 3 * 512 * 512
+"""Values of the inputs of such a batch: eight images of 512 x 512."""
 
 
 class Predictor:
@@ -147,7 +149,15 @@ class Predictor:
             yield self._prediction(views[0], maps)
 
     def batch(self, model: Any, views: Sequence[View]) -> dict[str, Any]:
-        """Preprocess views of one shape as mmseg does, and keep their meta information."""
+        """Preprocess views of one shape as mmseg does, and keep their meta information.
+
+        Args:
+            model: One of ``models``.
+            views: Of one shape.
+
+        Returns:
+            ``inputs`` (N, 3, H, W) and ``data_samples``.
+        """
         # mmseg would log that the images of a batch differ in their original sizes
         metas = [dict(view.meta, ori_shape=view.meta['img_shape']) for view in views]
         samples = [SegDataSample(metainfo=meta) for meta in metas]
