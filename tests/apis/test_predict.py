@@ -201,7 +201,7 @@ def test_uncertainty(condseg, predictor):
     sid = predict(load_predictor(**options, uncertainty='sid'), image).uncertainty
     assert sid.shape == (61, 83)
     assert 0 <= sid.min() < sid.max() <= 1
-    with pytest.raises(UserError, match='without --tta'):
+    with pytest.raises(UserError, match='does not work with --tta or --slide'):
         load_predictor(**options, uncertainty='sid', tta=True)
 
 
