@@ -5,7 +5,7 @@ import sys
 from .stack import import_failure, require_stack, runs_command, without_notes_of_the_forks
 from .version import __version__
 
-try:  # before anything below imports mmseg, so that its absence is said once, clearly
+try:  # before anything below imports mmseg, so that its absence is one clear message
     require_stack()
 except ImportError as error:
     if runs_command():

@@ -140,15 +140,20 @@ def _with_bases(path: Path) -> set[Path]:
 
 
 def at_size(part: Any, size: tuple[int, int]) -> Any:
-    """Copies a part of a config with every ``ResizeWithMask`` at another size.
+    """Copies a part of a config with every ``ResizeWithMask``, and ``img_size``, at another size.
 
-    For configs, e.g. ``train_pipeline = at_size(_base_.train_pipeline, (160, 160))``.
+    For configs, e.g. ``train_pipeline = at_size(_base_.train_pipeline, (160, 160))``, or all of a
+    base at once: ``globals().update(at_size(_base_, (160, 160)))``.
 
     Args:
         part: A pipeline, a dataloader or anything else that holds transforms.
-        size: Width and height.
+        size: Width and height in pixels.
     """
-    if isinstance(part, dict):
-        scale = {'scale': size} if part.get('type') == 'ResizeWithMask' else {}
-        return {key: at_size(value, size) for key, value in part.items()} | scale
-    return [at_size(item, size) for item in part] if isinstance(part, list) else part
+    if isinstance(part, list):
+        return [at_size(item, size) for item in part]
+    if not isinstance(part, dict):
+        return part
+    sized = {'img_size': size} if 'img_size' in part else {}
+    if part.get('type') == 'ResizeWithMask':
+        sized['scale'] = size
+    return {key: at_size(value, size) for key, value in part.items()} | sized

@@ -1,4 +1,4 @@
-"""Says what is wrong with the installed OpenMMLab stack, and which command mends it.
+"""Says what is wrong with the installed OpenMMLab stack, and which command fixes it.
 
 Two families of packages import as ``mmcv``, ``mmengine`` and ``mmseg``: upstream OpenMMLab and its
 maintained OneDL forks. ``condseg_mmseg`` runs on either, so it can require neither by name when it
@@ -58,7 +58,7 @@ def stack_problems(found: Mapping[str, str | None]) -> list[str]:
 
     Args:
         found: Module name -> version, None where the module is missing, '' where it is there but
-            does not tell. A name of :data:`OLDEST` that ``found`` lacks counts as missing.
+            has no version. A name of :data:`OLDEST` that ``found`` lacks counts as missing.
 
     Returns:
         One line per missing or too old module; empty when all is well. There is no upper bound.
@@ -73,7 +73,7 @@ def stack_problems(found: Mapping[str, str | None]) -> list[str]:
     return problems
 
 
-def mending_command(found: Mapping[str, str | None]) -> str:
+def fixing_command(found: Mapping[str, str | None]) -> str:
     """Returns the shell command that gives a working stack.
 
     The two families overwrite each other's files, so whatever part of either is there goes first.
@@ -94,7 +94,7 @@ def check_stack(found: Mapping[str, str | None]) -> None:
 
     Raises:
         ImportError: A module is missing or too old. The message names all of them and ends with
-            the command that mends them.
+            the command that fixes them.
     """
     problems = stack_problems(found)
     if problems:
@@ -141,8 +141,8 @@ def import_failure(error: ImportError) -> str:
         error: What an import inside the package raised.
 
     Returns:
-        A message with the error's text and the command that mends it; empty where the module that
-        is missing is our own, which no installation of the stack would mend.
+        A message with the error's text and the command that fixes it; empty where the module that
+        is missing is our own, which no installation of the stack would fix.
     """
     if (error.name or '').partition('.')[0] == __package__:
         return ''
@@ -175,7 +175,7 @@ def without_notes_of_the_forks() -> Iterator[None]:
 
     All else that is printed goes to stderr, at the end: what a command of ours prints may be read
     by a script. The warning stays off, other warnings are as before. Where mmseg's data sets or
-    models were imported earlier, they have said it already.
+    models were imported earlier, they have printed it already.
     """
     warnings.filterwarnings('ignore', re.escape(WARNING), UserWarning)
     printed = io.StringIO()
@@ -196,5 +196,5 @@ def _message(
         lines += ['A library of the system is missing; on Debian and Ubuntu this installs it:']
         lines += ['  apt-get install libgl1 libglib2.0-0']
     else:
-        lines += ['This installs a tested set:', f'  {mending_command(found)}']
+        lines += ['This installs a tested set:', f'  {fixing_command(found)}']
     return '\n'.join(lines)

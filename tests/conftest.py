@@ -102,12 +102,6 @@ def root() -> Path:
 
 
 @pytest.fixture(scope='session')
-def data_dir() -> Path:
-    """The small fixtures that come with the repository."""
-    return ROOT / 'tests' / 'data'
-
-
-@pytest.fixture(scope='session')
 def shared_dir() -> Path:
     """The folder with full parity fixtures and real images, which not every checkout has."""
     if not SHARED.is_dir():

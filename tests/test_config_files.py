@@ -109,9 +109,26 @@ def test_the_pattern_of_names(name, good):
 def test_every_resize_gets_another_size_and_nothing_else_changes():
     resize, load = dict(type='ResizeWithMask', scale=(256, 256)), dict(type='LoadBinaryMask')
     other = dict(type='Resize', scale=(256, 256))
-    part = dict(pipeline=[load, resize, dict(type='TestTimeAug', transforms=[[resize], [other]])])
+    part = dict(
+        img_size=(256, 256),
+        pipeline=[load, resize, dict(type='TestTimeAug', transforms=[[resize], [other]])],
+    )
     small = dict(resize, scale=(64, 48))
     assert at_size(part, (64, 48)) == dict(
-        pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])]
+        img_size=(64, 48),
+        pipeline=[load, small, dict(type='TestTimeAug', transforms=[[small], [other]])],
     )
     assert resize['scale'] == (256, 256)
+
+
+@pytest.mark.parametrize(
+    'base', sorted((config_dir() / '_base_' / 'datasets').glob('*.py')), ids=lambda path: path.stem
+)
+def test_every_base_of_a_data_set_resizes_to_its_size(base):
+    config = read_config(base)
+    assert config.resize.scale == config.img_size
+    steps = {'train': config.train_pipeline, 'val': config.test_pipeline}
+    for split, pipeline in steps.items():
+        assert config[f'{split}_dataloader'].dataset.pipeline == pipeline
+        scales = [step.scale for step in pipeline if 'scale' in step]
+        assert scales == [config.img_size]

@@ -13,9 +13,9 @@ from helpers import ROOT
 from condseg_mmseg import stack
 from condseg_mmseg.stack import (
     check_stack,
+    fixing_command,
     import_failure,
     installed_versions,
-    mending_command,
     release,
 )
 
@@ -97,7 +97,7 @@ def test_one_too_old(name, version):
 
 
 def test_nothing_to_uninstall_on_a_bare_machine():
-    assert mending_command(NOTHING) == INSTALL
+    assert fixing_command(NOTHING) == INSTALL
 
 
 def test_installed_versions_are_those_of_the_modules():

@@ -70,7 +70,7 @@ class Writer:
     def __init__(self, out: Path, predictor: Predictor, outputs: Outputs) -> None:
         self.out, self.predictor, self.outputs = out, predictor, outputs
         if outputs.grad_cam and predictor.slide:
-            raise UserError('--grad-cam goes without --slide')
+            raise UserError('--grad-cam does not work with --slide')
         for module in outputs.grad_cam:
             find_module(predictor.model, module)
         self.binary = len(predictor.classes) == 2
@@ -79,7 +79,8 @@ class Writer:
         self.folders = [folder for folder, one in zip(FOLDERS, asked, strict=True) if one]
         if (cams or predictor.kind == 'sid') and any(map(_pads, predictor.models)):
             raise UserError(
-                '--grad-cam and --uncertainty sid go without a data_preprocessor.test_cfg that pads'
+                '--grad-cam and --uncertainty sid do not work with padding '
+                '(data_preprocessor.test_cfg)'
             )
 
     def settings(self) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
-from mmseg.models.utils import resize
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..evaluation.uncertainty import KINDS, uncertainty
+from ..models.layers import resize_to
+from ..models.segmentors.prediction import predicting_head, without_padding
 from ..utils.errors import UserError
 from ..visualization.contact_sheet import has_sid, sid_maps
 from ._reader import Reader, View, inference_pipeline
@@ -44,8 +45,10 @@ class Prediction:
 
 
 BATCH = 8
-"""Images of a batch whose size is not given, if their inputs have at most that many values:"""
+"""Images of a batch whose size is not given, fewer where it would exceed :data:`BATCH_VALUES`."""
+
 BATCH_VALUES = BATCH * 3 * 512 * 512
+"""Values of the inputs of such a batch: eight images of 512 x 512."""
 
 
 class Predictor:
@@ -79,7 +82,7 @@ class Predictor:
         if uncertainty not in (None, *KINDS):
             raise UserError(f'--uncertainty must be one of {KINDS}, got {uncertainty!r}')
         if uncertainty == 'sid' and (tta or slide):
-            raise UserError('--uncertainty sid goes without --tta and --slide')
+            raise UserError('--uncertainty sid does not work with --tta or --slide')
         if uncertainty == 'sid' and not all(map(has_sid, self.models)):
             raise UserError('--uncertainty sid needs a SID head: take --uncertainty entropy')
         self.slide, self.kind, self.tta = slide, uncertainty, tta
@@ -90,6 +93,7 @@ class Predictor:
             for one in self.models:
                 one.test_cfg = ConfigDict(window)
         self.channels: int = model.out_channels
+        self.threshold = predicting_head(model).threshold  # on the probability, of one channel
         self.classes, self.palette = _classes(model)
         self.foreground = _foreground(self.classes)
         if len(self.classes) > 256:
@@ -145,7 +149,15 @@ class Predictor:
             yield self._prediction(views[0], maps)
 
     def batch(self, model: Any, views: Sequence[View]) -> dict[str, Any]:
-        """Preprocess views of one shape as mmseg does, and keep their meta information."""
+        """Preprocess views of one shape as mmseg does, and keep their meta information.
+
+        Args:
+            model: One of ``models``.
+            views: Of one shape.
+
+        Returns:
+            ``inputs`` (N, 3, H, W) and ``data_samples``.
+        """
         # mmseg would log that the images of a batch differ in their original sizes
         metas = [dict(view.meta, ori_shape=view.meta['img_shape']) for view in views]
         samples = [SegDataSample(metainfo=meta) for meta in metas]
@@ -187,7 +199,7 @@ class Predictor:
         assert mean is not None
         mean = mean if len(members) == 1 else mean.div_(len(members))
         if self.channels == 1:
-            labels, probability = mean[0] > _threshold(self.model), mean[0]
+            labels, probability = mean[0] > self.threshold, mean[0]
         else:
             labels = mean.argmax(0) if labels is None else labels
             probability = mean[1] if self.channels == 2 else mean.amax(0)
@@ -210,12 +222,6 @@ def _joined(parts: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 or parts[0] is None else np.concatenate(parts)
 
 
-def without_padding(maps: Tensor, meta: dict[str, Any]) -> Tensor:
-    """Cut off what the data preprocessor padded, as mmseg does; maps (..., h, w)."""
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
-    return maps[..., top : maps.shape[-2] - bottom, left : maps.shape[-1] - right]
-
-
 def _strips(size: tuple[int, int], channels: int) -> Iterator[range]:
     height, width = size
     step = max(1, AT_ONCE // (channels * width))
@@ -226,25 +232,15 @@ def _resized(maps: Tensor, size: tuple[int, int], rows: range, align_corners: bo
     """Rows of the maps (C, h, w), resized bilinearly to ``size``."""
     height, width = size
     if len(rows) == height:
-        kwargs = dict(mode='bilinear', align_corners=align_corners, warning=False)
-        return resize(maps[None], size=size, **kwargs)[0]
+        return resize_to(maps[None], size, align_corners)[0]
     h = maps.shape[1]
-    wide = resize(
-        maps[None], size=(h, width), mode='bilinear', align_corners=align_corners, warning=False
-    )[0]
+    wide = resize_to(maps[None], (h, width), align_corners)[0]
     y = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=maps.device)
     y = y * (h - 1) / (height - 1) if align_corners else (y + 0.5) * h / height - 0.5
     y = y.clamp(0, h - 1)
     upper = y.long()
     share = (y - upper).to(maps.dtype)[:, None]
     return torch.lerp(wide[:, upper], wide[:, (upper + 1).clamp(max=h - 1)], share)
-
-
-def _threshold(model: Any) -> float:
-    head: Any = model.decode_head
-    if isinstance(head, nn.ModuleList):  # a cascade; its last head predicts
-        head = head[-1]
-    return float(head.threshold)
 
 
 def _numpy(maps: Tensor) -> np.ndarray:

@@ -90,7 +90,7 @@ class Stage:
         check_imports(self.cfg, self.config)
 
     def _check_order(self) -> None:
-        """Refuse the config of the other stage, where it can be told."""
+        """Refuse the config of the other stage, where it can be recognised."""
         model = self.cfg.model
         head = model.get('decode_head')
         # nothing else is trained as stage 1 is; a stage 2 is of any type
@@ -147,6 +147,10 @@ def hand_over_options(stage2: Stage, checkpoint: Path, root: Path) -> list[str]:
 
 def check_encoders_fit(stage1: Stage, stage2: Stage) -> None:
     """Build both encoders and compare them, before hours are spent on the first.
+
+    Args:
+        stage1: Stage 1.
+        stage2: Stage 2, whose encoder is built as it will be after the hand-over.
 
     Raises:
         UserError: One does not build, or they differ in the names or shapes of their weights.

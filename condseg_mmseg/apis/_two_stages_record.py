@@ -11,7 +11,7 @@ import torch
 
 from ..engine.atomic_checkpoint import numbered_checkpoints
 from ..engine.best_checkpoint import best_checkpoint, best_info, own_score
-from ..engine.checkpoint_loader import damage_of
+from ..engine.damage import damage_of
 from ..utils.errors import UserError
 from ..utils.files import sha256, write_errors, write_json
 from ..utils.lock import LOCK

@@ -35,8 +35,8 @@ def compare(
     """Compare every score that both files have, in pairs of the same image.
 
     Images are joined by path, or by file name where the paths differ. The interval of the mean
-    difference is that of a percentile bootstrap over images, 95 %. It and the p-value speak of
-    other images of the same kind, not of other training runs: that takes several seeds. With
+    difference is that of a percentile bootstrap over images, 95 %. It and the p-value are about
+    other images of the same kind, not about other training runs: these need several seeds. With
     ``groups`` or several files the interval is that of
     :func:`.grouped_interval.mean_difference`; all else compares the means over the seeds.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..configs import config_dir, read_config
 from ..datasets import BinaryMedicalDataset
-from ..engine import read_weights
+from ..engine.checkpoint_loader import read_weights, require_checkpoint
 from ..utils.arguments import check_output
 from ..utils.errors import UserError
 from ..utils.extras import require
@@ -27,7 +27,7 @@ CONFIGS = {
     2: 'condseg/condseg_r50_official_1xb12-300e_kvasir-seg-256x256.py',
 }
 
-# What stands between braces in the rules: published -> ours, in the order of both sides.
+# What is between braces in the rules: published -> ours, in the order of both sides.
 _PARTS: dict[str, dict[str, str]] = {
     'i': {str(i): str(i) for i in range(10)},
     'n': {str(i + 1): str(i) for i in range(4)},  # counted from 1
@@ -122,9 +122,7 @@ def convert(source: str | Path, target: str | Path, *, stage: int = 2, force: bo
     Raises:
         UserError: A path or the checkpoint cannot be used, or entries are left over on a side.
     """
-    source, target = Path(source), Path(target)
-    if not source.is_file():
-        raise UserError(f'SRC {source} does not exist')
+    source, target = require_checkpoint(source), Path(target)
     if target.suffix not in ('.pth', '.safetensors'):
         raise UserError(f'DST must end in .pth or .safetensors, got {target}')
     if target.suffix == '.safetensors':

@@ -42,7 +42,7 @@ def demo(
         data: Folder of the data; made with the same parameters, they are used again. Default None:
             ``data/demo``, with ``quick`` the folder ``data`` in ``work_dir``.
         quick: A few images and one step a stage, which shows that everything runs. Default False.
-        show: Is called with lines that tell the progress. Default: nothing.
+        show: Is called with each line of progress. Default: nothing.
 
     Returns:
         ``scores`` by split, in percent, ``brightness_threshold_mDice`` by split, in 0..1, and the

@@ -11,11 +11,13 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from ..configs import find_config, read_config
-from ..utils.arguments import check_folder, check_outputs
+from ..engine.checkpoint_loader import require_checkpoint
+from ..utils.arguments import check_folder, check_outputs, check_picture
 from ..utils.environment import environment
 from ..utils.errors import UserError, user_errors
 from ..utils.files import write_json
-from .contact_sheet import check_picture, contact_sheet, dataset_files
+from ._build import dataset_files
+from .contact_sheet import contact_sheet
 
 
 def evaluate_checkpoint(
@@ -57,8 +59,7 @@ def evaluate_checkpoint(
     cfg = read_config(path, cfg_options)
     outputs = {'--csv': csv, '--json': json, '--sheet': sheet}
     check_outputs(outputs, [path, checkpoint], force)
-    if not Path(checkpoint).is_file():
-        raise UserError(f'{checkpoint} is no checkpoint: there is no such file')
+    require_checkpoint(checkpoint)
     if sheet is not None:
         check_picture('--sheet', sheet)
     for key in ('test_dataloader', 'test_evaluator', *(('tta_model', 'tta_pipeline') * tta)):

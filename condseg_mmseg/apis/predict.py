@@ -17,15 +17,12 @@ from ..utils.arguments import check_device, check_folder
 from ..utils.errors import UserError, user_errors
 from ..utils.lock import locked
 from ..utils.text import first_ten
+from ._build import build_model
 from ._predict_outputs import Outputs, Writer
 from ._predict_record import Record
 from ._predictor import Prediction, Predictor
 from ._reader import ImageFiles, Item, find_images
-from .contact_sheet import build_model
-from .pretrained import pretrained
-
-MODEL = 'condseg_lite0_polyp'
-"""The shipped weights that predict where no model is named."""
+from .pretrained import MODEL, pretrained
 
 
 def load_predictor(
@@ -42,7 +39,8 @@ def load_predictor(
     """Load a model once, for many calls of :func:`predict`.
 
     Args:
-        model: Name of shipped weights. Default: :data:`MODEL`, unless ``config`` is given.
+        model: Name of shipped weights. Default: those of :func:`.pretrained`, unless ``config`` is
+            given.
         config: Config of any mmseg model, by name or by path, with ``checkpoint``. Default None.
         checkpoint: Its weights, read without running code; of several files the probabilities are
             averaged. Those that only training uses need not be there. Default ``()``.
@@ -67,7 +65,7 @@ def load_predictor(
         raise UserError('give --model NAME, or --config with --checkpoint, or neither')
     if config is None:
         if cfg_options:
-            raise UserError('--cfg-options goes with --config')
+            raise UserError('--cfg-options needs --config')
         models = [pretrained(model or MODEL).to(device).eval()]
     else:
         models = list(_models(config, files, device, uncertainty == 'sid', cfg_options))

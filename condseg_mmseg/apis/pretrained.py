@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from mmseg.models import BaseSegmentor
 
 PACKAGE = 'condseg_mmseg_weights'
+MODEL = 'condseg_lite0_polyp'
+"""The network that is taken where none is named."""
+
 INSTALL = 'pip install ./weights (in a checkout of condseg-mmseg)'
 KINDS = ('safetensors', 'json', 'py')
 
 
-def pretrained(name: str = 'condseg_lite0_polyp', device: str = 'cpu') -> BaseSegmentor:
+def pretrained(name: str = MODEL, device: str = 'cpu') -> BaseSegmentor:
     """Build a network with its trained weights. Nothing is downloaded.
 
     The weights were trained on data for research and education: see the licence and the model card
@@ -26,7 +29,7 @@ def pretrained(name: str = 'condseg_lite0_polyp', device: str = 'cpu') -> BaseSe
     or a BGR image as OpenCV reads it.
 
     Args:
-        name: Network, as the distribution names it. Default ``'condseg_lite0_polyp'``.
+        name: Network, as the distribution names it. Default :data:`MODEL`.
         device: Where to put it, such as ``'cuda:0'``. Default ``'cpu'``.
 
     Returns:
@@ -58,7 +61,7 @@ def pretrained(name: str = 'condseg_lite0_polyp', device: str = 'cpu') -> BaseSe
     return model.to(device)
 
 
-def pretrained_files(name: str = 'condseg_lite0_polyp') -> tuple[Path, Path, Path]:
+def pretrained_files(name: str = MODEL) -> tuple[Path, Path, Path]:
     """Find the files of a trained network.
 
     Args:

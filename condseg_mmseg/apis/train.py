@@ -88,7 +88,11 @@ def _written_to(folder: Path) -> Iterator[None]:
 
 
 def check_imports(cfg: Config, path: Path) -> None:
-    """Refuse a config that mmseg's script would not find our modules with.
+    """Refuse a config with which mmseg's script would not find our modules.
+
+    Args:
+        cfg: The config.
+        path: Its file, for the message.
 
     Raises:
         UserError: It imports nothing.
@@ -107,7 +111,15 @@ def script_arguments(
     amp: bool = False,
     cfg_options: Sequence[str] = (),
 ) -> list[str]:
-    """Write the arguments of :func:`train` as mmseg's script and ``condseg train`` read them."""
+    """Write the arguments of :func:`train` as mmseg's script and ``condseg train`` read them.
+
+    Args:
+        config: File.
+        work_dir: As of :func:`train`, and so are the next ones. Default None.
+        resume: Default False.
+        amp: Default False.
+        cfg_options: Default ``()``.
+    """
     return [
         str(config),
         *([] if work_dir is None else ['--work-dir', str(work_dir)]),

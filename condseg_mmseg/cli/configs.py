@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dir and args.names:
         raise UserError(f'--dir takes no NAME, got {" ".join(args.names)}')
     if args.force and not args.copy:
-        raise UserError('--force goes with --copy DIR')
+        raise UserError('--force needs --copy DIR')
     if args.cfg_options and (not args.names or args.paths or args.copy):
         raise UserError('--cfg-options changes the config that is printed: give one NAME')
     if args.dir:

@@ -29,9 +29,9 @@ Score a folder of predicted masks or probability maps against a folder of true m
 program made them; or test a checkpoint on the test set of its config, as mmseg does.
 
 PREDICTIONS holds one image per image of MASKS, of the same name (endings may differ): grey values
-0..255 are probabilities, 0/255 and 0/1 masks are recognised. MASKS holds 0/1 or 0/255 masks, told
-apart file by file. The scores are those of PerImageBinaryMetric: per image on the foreground,
-averaged over images (docs/scores.md)."""
+0..255 are probabilities, 0/255 and 0/1 masks are recognised. MASKS holds 0/1 or 0/255 masks, each
+file by itself. The scores are those of PerImageBinaryMetric: per image on the foreground, averaged
+over images (docs/scores.md)."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -43,7 +43,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('what', metavar='PREDICTIONS|CONFIG', help='a folder, or a config')
-    parser.add_argument('against', metavar='MASKS|CHECKPOINT', help='what goes with it')
+    parser.add_argument(
+        'against',
+        metavar='MASKS|CHECKPOINT',
+        help='masks for a folder, else a checkpoint',
+    )
     parser.add_argument('--csv', type=Path, help='file for the scores of every image')
     parser.add_argument('--json', type=Path, help='file for settings and results')
     parser.add_argument('--force', action='store_true', help='replace files that are there')
@@ -68,7 +72,7 @@ def _folder_options(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         add('--threshold', type=float, default=0.5,
             help='foreground is p > threshold (default: 0.5)'),
         add('--mask-mode', choices=MASK_MODES, default='auto',
-            help='true masks: 0/1 or 0/255, told apart file by file; above 127 of 255; or labels '
+            help='true masks: 0/1 or 0/255, recognised file by file; above 127 of 255; or labels '
             'with all but 0 foreground (default: auto)'),
         add('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
             help='compare at this size (protocol input_size)'),
@@ -111,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     for action in unused:
         if getattr(args, action.dest) != action.default:
             option = action.option_strings[0]
-            raise UserError(f'{option} goes with a {other}, but {args.what} is a {kind}')
+            raise UserError(f'{option} needs a {other}, but {args.what} is a {kind}')
     options: dict[str, Any] = {action.dest: getattr(args, action.dest) for action in used}
     options |= dict(csv=args.csv, json=args.json, force=args.force)
     if is_folder:

@@ -65,7 +65,7 @@ def _output_options(group: argparse._ArgumentGroup) -> None:
         help='grey PNG of 16 bits; KIND: entropy (of the prediction; default) or sid '
         '(1 - |p_fg - p_bg| of the SID head)')  # fmt: skip
     add('--grad-cam', nargs='+', default=[], metavar='MODULE',
-        help='where the maps of these modules, such as backbone.layer4, speak for the prediction; '
+        help='where the maps of these modules, such as backbone.layer4, support the prediction; '
         'several checkpoints side by side')  # fmt: skip
     add('--coco', action='store_true', help="coco.json: the objects in COCO's format")
     add('--sheet', action='store_true', help='sheet.png: a contact sheet of ten images')

@@ -181,10 +181,7 @@ class BinaryMedicalDataset(SeededDraws, BaseSegDataset):
             ]
             names = list(dict.fromkeys(names))
         elif images is not None:
-            names = images.names()
-            if masks is not None and (masks.suffix or masks.folder != images.folder):
-                taken = set(masks.paths())
-                names = [n for n in names if not taken.intersection(images.paths(n))]
+            names = images.names(masks)
             if not names:
                 problems.append(
                     f'no image in {images.folder}'

@@ -99,11 +99,19 @@ class FolderIndex:
         stem = path if self.exact else osp.splitext(path)[0]
         return stem.endswith(self.suffix)
 
-    def names(self) -> list[str]:
-        """Return the names (relative, without the suffix) of all files that fit it, sorted."""
+    def names(self, masks: FolderIndex | None = None) -> list[str]:
+        """Return the names (relative, without the suffix) of all files that fit it, sorted.
+
+        Args:
+            masks: Leave out the files that are masks by this index, in the same folder with a
+                suffix, or in one below. Default None: none are.
+        """
         paths = [path for path in self.files if self.owns(path)]
         cut = len(self.suffix)
         stems = {(p if self.exact else osp.splitext(p)[0])[: -cut or None] for p in paths}
+        if masks is not None and (masks.suffix or masks.folder != self.folder):
+            taken = set(masks.paths())
+            stems = {stem for stem in stems if not taken.intersection(self.paths(stem))}
         return sorted(stems)
 
     def paths(self, name: str | None = None) -> list[str]:
@@ -158,7 +166,14 @@ def walk(folder: str, links: list[str] | None = None) -> Iterator[tuple[str, lis
     """Give each folder from ``folder`` down once, with the names of its files, both sorted.
 
     A link to a folder is followed, unless it leads back into ``folder``, where the files have a
-    path without the link, or to where another link has led before; ``links`` gets those.
+    path without the link, or to where another link has led before.
+
+    Args:
+        folder: Path of the folder.
+        links: Gets the links that are not followed. Default None.
+
+    Yields:
+        Path of a folder, and the names of its files.
     """
     top = osp.realpath(folder)
     seen = {top}

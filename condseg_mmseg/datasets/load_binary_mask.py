@@ -30,8 +30,14 @@ def read_mask(path: str, backend: str = 'pillow') -> np.ndarray:
 
     Returns:
         np.ndarray: uint8, shape (H, W) or (H, W, C).
+
+    Raises:
+        ValueError: The decoder cannot decode it.
     """
-    return mmcv.imread(path, flag='unchanged', backend=backend).astype(np.uint8)
+    mask = mmcv.imread(path, flag='unchanged', backend=backend)
+    if mask is None:
+        raise ValueError(f'{path}: {backend} cannot decode it')
+    return mask.astype(np.uint8)
 
 
 def sample_name(results: dict) -> str:
@@ -40,7 +46,16 @@ def sample_name(results: dict) -> str:
 
 
 def require_size(mask: np.ndarray, results: dict, remedy: str = 'they must agree') -> None:
-    """Raise a ValueError where a mask has not the size of the image file (``ori_shape``)."""
+    """Refuse a mask that does not have the size of the image file.
+
+    Args:
+        mask: (H, W) or (H, W, C).
+        results: Of the pipeline, with ``ori_shape``.
+        remedy: What the message ends with. Default ``'they must agree'``.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
     height, width = results['ori_shape'][:2]
     if mask.shape[:2] != (height, width):
         raise ValueError(
@@ -56,7 +71,18 @@ def require_fit(
     threshold: int = 127,
     ignore_index: int | None = None,
 ) -> None:
-    """Raise a FileDefect where the values of a mask do not fit the mode; see :func:`.misfit`."""
+    """Refuse a mask whose values do not fit the mode.
+
+    Args:
+        mask: As of :func:`.misfit`, and so are the next ones.
+        name: File, for the message.
+        mode: Default ``'auto'``.
+        threshold: Default 127.
+        ignore_index: Default None.
+
+    Raises:
+        FileDefect: A ValueError, of the kind ``'mask-values'``.
+    """
     reason = misfit(mask, mode, threshold, ignore_index)
     if reason:
         raise FileDefect('mask-values', reason, name)
@@ -152,7 +178,7 @@ class LoadBinaryMask(LoadMask):
             0..255 (ignored); at run time for a mask of another size than its image.
         FileDefect: At run time, a ValueError, for values that do not fit the mode
             (:func:`.misfit`). In the mode ``'auto'``: neither 0/1 nor 0/255, such as labels, or
-            nothing but noise above 1, which cannot be told from labels. In the mode
+            nothing but noise above 1, which may be labels. In the mode
             ``'threshold'``: labels, or bright colours that would be background. In the mode
             ``'nonzero'``: JPEG noise, or several values and no background. In all: a mask that
             varies in its alpha channel only.
@@ -176,7 +202,7 @@ class LoadBinaryMask(LoadMask):
         if mode != 'nonzero' and ignore_index == 255:
             raise ValueError(
                 'ignore_index=255 would ignore the foreground of a 0/255 mask; '
-                "it goes with mode='nonzero' only"
+                "it is for mode='nonzero' only"
             )
         self.mode = mode
         self.threshold = 127 if threshold is None else threshold

@@ -35,7 +35,7 @@ class LoadSoftMask(LoadMask):
 
     It takes the place of ``LoadBinaryMask`` in a training pipeline, and ``PackSoftSegInputs`` that
     of ``PackSegInputs``. Our losses take such a target for two classes and one logit map. Scores
-    want ``LoadBinaryMask``. Method section 7, row i.
+    need ``LoadBinaryMask``. Method section 7, row i.
 
     Raises:
         ValueError: For a mask that has another size than its image or is neither 0/1 nor 0/255, as
@@ -57,7 +57,7 @@ class KeepBackgroundMask(BaseTransform):
     misplaced wherever the image is turned or flipped. Put this before the augmentation and, unless
     ``PackSoftSegInputs`` follows, after the resize; no crop may follow it. The stored mask travels
     as ``background_mask`` in the ``meta_keys`` of ``PackSegInputs`` (``PackSoftSegInputs`` packs
-    it unasked), and ``SIDHead(background_target='stored')`` reads it. Method section 7, row b.
+    it by default), and ``SIDHead(background_target='stored')`` reads it. Method section 7, row b.
 
     Shapes:
         reads ``gt_seg_map`` (H, W): uint8 0, 1 or 255, or float32 in [0, 1] or 255; adds
@@ -134,7 +134,7 @@ class PackSoftSegInputs(PackSegInputs):
     """mmseg's ``PackSegInputs`` for soft masks, which that would cut to integers.
 
     Packs ``gt_sem_seg`` as float32, and the ``background_mask`` of ``KeepBackgroundMask`` where
-    there is one, unasked and resized to the mask's size.
+    there is one, resized to the mask's size, without being asked in ``meta_keys``.
 
     Args:
         *args: As in mmseg's ``PackSegInputs``.

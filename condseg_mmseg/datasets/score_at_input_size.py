@@ -23,8 +23,7 @@ class ScoreAtInputSize(BaseTransform):
 
     Padding is the data preprocessor's (``test_cfg=dict(size=...)``): mmseg cuts that off a
     prediction again, but not what ``Pad`` adds in the pipeline. A sample without a mask passes
-    unchanged: there is nothing to score, and inference wants the prediction at the size of the
-    image.
+    unchanged: there is nothing to score, and the prediction should have the size of the image.
 
     Required keys: ``ori_shape``, ``img_shape``, ``gt_seg_map``. Modified keys: ``ori_shape``,
     ``gt_seg_map``.

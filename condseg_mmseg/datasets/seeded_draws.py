@@ -16,7 +16,8 @@ class SampleIndex(int):
     """Index of a sample that knows what its draws depend on; a plain ``int`` for everyone else.
 
     mmengine's ``ConcatDataset`` subtracts from it and ``RepeatDataset`` takes the remainder: the
-    data set within gets the draw of the outer index.
+    data set within gets the draw of the outer index. ``ClassBalancedDataset`` looks it up in a list
+    of plain numbers, so that the draw is lost there.
 
     Args:
         index: Position in the data set.
@@ -44,7 +45,7 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(DefaultSampler):
-    """mmengine's ``DefaultSampler``, in the same order, whose indices tell the draws of a sample.
+    """mmengine's ``DefaultSampler``, in the same order, whose indices seed the samples.
 
     With a data set that has :class:`SeededDraws`, a sample depends on the seed, the number of the
     pass over the data and the index alone: the number of workers, a resume and the number of
@@ -78,7 +79,7 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 
 class SeededDraws:
-    """Mixin of a data set of mmengine whose samples draw what their :class:`SampleIndex` tells.
+    """Mixin of a data set of mmengine whose samples are seeded by their :class:`SampleIndex`.
 
     Use::
 

@@ -25,7 +25,13 @@ _Key = tuple[str, tuple[str, str | None, str | None, str | None], int | tuple[in
 def from_config(
     path: Path, name: str, options: Mapping[str, Any] | None, findings: Findings
 ) -> list[Split]:
-    """Read the splits that the dataloaders of a config name, ``name`` in the report.
+    """Read the splits that the dataloaders of a config name.
+
+    Args:
+        path: The config.
+        name: Its name in the report.
+        options: Dotted key -> value, which change it, or None.
+        findings: Gets what is wrong.
 
     Returns:
         The splits; one that validation and test share is there once, as ``val+test``.

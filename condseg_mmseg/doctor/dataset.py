@@ -164,13 +164,13 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise UserError('give a folder or a config to check')
     folders = [Path(item) for item in data if Path(item).is_dir()]
     if options['cfg_options'] and len(folders) == len(data):
-        raise UserError('--cfg-options goes with a config, and DATA is none')
+        raise UserError('--cfg-options needs a config as DATA')
     given = [name for name in _FOLDER_OPTIONS if options[name] not in (None, 'auto')]
     if given and not folders:
         option = '--' + given[0].replace('_', '-')
-        raise UserError(f'{option} goes with a folder, and DATA is none: a config says it itself')
+        raise UserError(f'{option} needs a folder as DATA: a config says it itself')
     if lists and (len(data) != 1 or not folders):
-        raise UserError('--list goes with exactly one DATA, which must be a folder')
+        raise UserError('--list needs exactly one DATA, which must be a folder')
     for name, file in lists.items():
         if not file.is_file():
             raise UserError(f'--list: no such file: {file}')

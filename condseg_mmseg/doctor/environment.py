@@ -28,6 +28,7 @@ EXTRAS = {
         ('monai.metrics', 'scipy.ndimage', 'scipy.stats'),
     ),
     'safetensors': ('weights as .safetensors', ('safetensors.torch',)),
+    'explain': ('Grad-CAM of `condseg predict`', ('captum.attr',)),
     'analysis': ("the curves of mmseg's analyze_logs.py", ('seaborn',)),
 }
 """Optional dependencies: what each is for, and the modules of it that are imported."""
@@ -58,10 +59,10 @@ def _stack() -> Part:
     try:
         found = stack.installed_versions()
     except ImportError as error:
-        return Part(name, False, str(error), stack.mending_command({}), needed=True)
+        return Part(name, False, str(error), stack.fixing_command({}), needed=True)
     problems = stack.stack_problems(found)
     detail = '; '.join(problems) or 'mmseg, mmengine and mmcv are there and new enough'
-    fix = stack.mending_command(found) if problems else ''
+    fix = stack.fixing_command(found) if problems else ''
     return Part(name, not problems, detail, fix, needed=True)
 
 

@@ -112,7 +112,12 @@ def _masks(scans: Sequence[Scan]) -> str:
 
 
 def find_same(pictures: Pictures, findings: Findings) -> None:
-    """Report pictures that are in several files or splits, and names that mean several pictures."""
+    """Report pictures that are in several files or splits, and names that mean several pictures.
+
+    Args:
+        pictures: Of all splits.
+        findings: Gets what is found.
+    """
     for found in pictures.where:
         for place, indices in found.items():
             scans = [pictures.scans[i] for i in indices]
@@ -145,8 +150,13 @@ def find_near(
     """Report pictures that are nearly the same.
 
     Across splits there is one finding for each picture of the later one, with its best match;
-    within a split one for each group of pictures. ``distance`` and ``correlation`` are those of
-    :func:`.duplicates.near_pairs`.
+    within a split one for each group of pictures.
+
+    Args:
+        pictures: Of all splits.
+        findings: Gets what is found.
+        distance: As of :func:`.duplicates.near_pairs`.
+        correlation: As of :func:`.duplicates.near_pairs`; above 1 nothing is looked for.
 
     Returns:
         For each pair of splits the number of pictures of the second with a match in the first.
@@ -165,7 +175,7 @@ def find_near(
                 for b in pictures.where[q]:
                     if a == b and p == first:
                         within[a].append((p, q, value, turn))
-                    # where the very picture is in both splits that has been said
+                    # a picture that is in both splits has its finding already
                     if a < b and q not in pictures.of_split[a]:
                         best[a, b, q] = max(best.get((a, b, q), (0.0, 0, 0)), (value, p, turn))
     counts: dict[tuple[int, int], int] = defaultdict(int)
@@ -209,7 +219,9 @@ def _groups(links: Sequence[_Link]) -> list[tuple[list[int], float]]:
 def overlaps(pictures: Pictures, near: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
     """Count what each pair of splits shares; pairs that share nothing are left out.
 
-    ``near`` comes from :func:`find_near`: pictures of ``b`` nearly the same as one of ``a``.
+    Args:
+        pictures: Of all splits.
+        near: From :func:`find_near`: pictures of ``b`` that are nearly the same as one of ``a``.
     """
     table = []
     for a, b in pictures.pairs_of_splits():

@@ -50,7 +50,11 @@ class MaskRule:
 
 
 def foreground(mask: np.ndarray, rule: MaskRule) -> tuple[np.ndarray, str]:
-    """Cut a decoded mask, shape (H, W) or (H, W, C), uint8, as the pipeline will.
+    """Cut a decoded mask as the pipeline will.
+
+    Args:
+        mask: (H, W) or (H, W, C), uint8.
+        rule: How it is read.
 
     Returns:
         The classes 0, 1 and 255 (ignored), shape (H, W), uint8, and why the values do not fit the
@@ -124,7 +128,12 @@ class MaskContent:
 
 
 def content(classes: np.ndarray, tiny: float = 0.0) -> MaskContent:
-    """Measure a cut mask: 0, 1 and 255 (ignored), shape (H, W), uint8."""
+    """Measure a cut mask.
+
+    Args:
+        classes: 0, 1 and 255 (ignored), (H, W), uint8.
+        tiny: Share of the picture below which an object is a speck. Default 0: none is.
+    """
     inside = (classes == 1).astype(np.uint8)
     rim = np.concatenate([classes[0], classes[-1], classes[1:-1, 0], classes[1:-1, -1]])
     _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)

@@ -16,6 +16,7 @@ import mmcv
 import numpy as np
 from PIL import Image
 
+from condseg_mmseg.datasets.load_binary_mask import read_mask
 from condseg_mmseg.utils.image_files import (
     FileDefect,
     Header,
@@ -86,12 +87,9 @@ class Scan:
 
 
 def decode_mask(path: str, backend: str = 'pillow') -> np.ndarray:
-    """Decode a mask as mmseg's ``LoadAnnotations`` does, uint8, (H, W) or (H, W, C)."""
+    """Decode a mask by :func:`.read_mask`, unless it is a pipe or a device, which may never end."""
     require_file(path)
-    mask = mmcv.imfrombytes(Path(path).read_bytes(), flag='unchanged', backend=backend)
-    if mask is None:
-        raise ValueError(f'{backend} cannot decode it')
-    return mask.astype(np.uint8)
+    return read_mask(path, backend)
 
 
 def decode_image(path: str) -> np.ndarray:
@@ -104,7 +102,13 @@ def decode_image(path: str) -> np.ndarray:
 
 
 def scan_pair(pair: Pair, rule: MaskRule, tiny: float) -> Scan:
-    """Read one pair; whatever is wrong with it becomes a problem of the result."""
+    """Read one pair; whatever is wrong with it becomes a problem of the result.
+
+    Args:
+        pair: Paths of image and mask.
+        rule: How the mask is read.
+        tiny: Share of the picture below which an object is a speck.
+    """
     scan = Scan(*pair)
     sizes = []
     for path, read in zip(pair, (_read_image, _read_mask), strict=True):
@@ -192,6 +196,10 @@ def _read_mask(scan: Scan, path: str, rule: MaskRule, tiny: float) -> tuple[int,
 
 def guess_rule(masks: Sequence[str], rule: MaskRule) -> MaskRule:
     """Find out how the masks of a data set are encoded from a few of them, evenly spaced.
+
+    Args:
+        masks: Paths of all masks.
+        rule: Its ``backend`` decodes them.
 
     Returns:
         ``rule`` with the mode ``'nonzero'`` if most of those that show it are 0/1 or labels, else

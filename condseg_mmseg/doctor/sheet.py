@@ -120,9 +120,15 @@ def _card(finding: Finding, known: Known) -> np.ndarray:
 
 
 def draw(findings: Findings, known: Known, number: int = 40) -> np.ndarray:
-    """Draw at most ``number`` findings on a sheet, BGR, uint8.
+    """Draw findings on a sheet.
 
-    ``known`` holds the image, mask and rule of every file of a pair.
+    Args:
+        findings: All.
+        known: Image, mask and rule of every file of a pair.
+        number: Most that are drawn. Default 40.
+
+    Returns:
+        BGR, uint8.
     """
     chosen = select(findings, known, number)
     head = 'nothing suspicious'

@@ -75,17 +75,15 @@ class Resolver:
 
     def all_names(self) -> list[str]:
         """Return the names of all images; masks in the same folder are left out."""
-        if self.images is None:
-            return []
-        images, masks = self.images, self.masks
-        names = images.names()
-        if masks is not None and (masks.suffix or masks.folder != images.folder):
-            taken = set(masks.paths())
-            names = [n for n in names if not taken.intersection(images.paths(n))]
-        return names
+        return [] if self.images is None else self.images.names(self.masks)
 
     def pairs(self, names: Sequence[str], split: str) -> list[Pair]:
-        """Find the files that the names of a split mean, if at least one file is there."""
+        """Find the files that the names of a split mean, if at least one file is there.
+
+        Args:
+            names: In the order of the list.
+            split: Full name of the split, for findings.
+        """
         if self.images is None:
             return []
         found: list[Pair] = []
@@ -173,6 +171,13 @@ def from_folder(
 
     Its ``*.txt`` are the lists. Without any, the sub-folders of the images are the splits if all
     are named after a use (``train``, ``val``, ``test``), else all images are one split, ``all``.
+
+    Args:
+        root: The folder.
+        name: Its name in the report.
+        layout: Where it keeps its files.
+        rule: How its masks are read.
+        findings: Gets what is wrong.
 
     Returns:
         The splits, in the order train, validation, test, others.

@@ -44,7 +44,10 @@ def split_statistics(
 ) -> dict[str, Any]:
     """Return what the JSON file holds of a split; shares lie in 0..1, sizes are in pixels.
 
-    ``edges`` come from :func:`tercile_edges` of the whole data set, so that the splits compare.
+    Args:
+        split: The split.
+        scans: Of its pairs.
+        edges: From :func:`tercile_edges` of the whole data set, so that the splits compare.
     """
     sizes = [scan.size for scan in scans if scan.size]
     masks = [scan.content for scan in scans if scan.content]

@@ -22,7 +22,7 @@ from mmseg.registry import HOOKS
 from ..utils.errors import UserError
 from ..utils.files import replaced_at_once, write_errors, write_text
 from ..utils.text import first_ten
-from .checkpoint_loader import damage_of
+from .damage import damage_of
 
 # neither a hidden file, which a killed write left, nor the 'epoch_3-0a1b2c3d.pth' that mmengine
 # publishes when it is asked to

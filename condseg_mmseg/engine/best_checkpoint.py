@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..utils.text import first_ten
-from .checkpoint_loader import damage_of
+from .damage import damage_of
 
 _STEP = re.compile(r'_(epoch|iter)_\d+\.pth$')
 
@@ -66,7 +66,7 @@ def best_checkpoint(work_dir: str | Path) -> Path:
 
 
 def own_score(path: Path) -> float | None:
-    """The score for which a best checkpoint was saved, None if it does not tell."""
+    """The score for which a best checkpoint was saved, None where it does not know."""
     info = best_info(path)
     for key, file in info.items():
         if key.startswith('best_ckpt') and Path(str(file)).name == path.name:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,33 @@ from ..utils.errors import UserError, user_errors
 from ..utils.extras import require
 from ..utils.files import sha256
 from ..utils.text import first_ten
+from .damage import damage_of
 
 #: torch's own escape; it reads the variable only where ``weights_only`` is not passed to it.
 ESCAPE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
-_OLD_FORMAT = b'\x80'  # a bare pickle
 _HASH = re.compile(r'-([0-9a-f]{8,64})\.[a-z]+$')
+
+
+class MissingCheckpoint(UserError, FileNotFoundError):
+    """A checkpoint that is not there."""
+
+
+def require_checkpoint(path: str | Path, advice: str = '') -> Path:
+    """Return the path of a checkpoint, with ``~`` expanded, and refuse one that is not there.
+
+    Args:
+        path: A file.
+        advice: What the message ends with, after a line break. Default ``''``.
+
+    Raises:
+        MissingCheckpoint: There is no such file.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return path
+    where = '' if path.is_absolute() else f' in {Path.cwd()}'
+    sentence = f'there is no checkpoint {path}{where}'
+    raise MissingCheckpoint(f'{sentence}\n{advice}' if advice else sentence)
 
 
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
@@ -48,12 +69,10 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
         The content; of ``.safetensors`` ``dict(state_dict=..., meta={})``.
 
     Raises:
-        FileNotFoundError: It is not there.
+        MissingCheckpoint: It is not there.
         UserError: It is damaged, holds what the safe load refuses, or has NaN among its weights.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'{path} can not be found.')
+    path = require_checkpoint(path)
     if path.suffix == '.safetensors':
         content = {'state_dict': _read_safetensors(path, map_location), 'meta': {}}
     else:
@@ -95,34 +114,6 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f'{path} holds no state dict (name -> tensor)')
     return {name.removeprefix('module.'): value for name, value in state.items()}
-
-
-def damage_of(path: str | Path) -> str:
-    """Say in a few words what is damaged in a file of ``torch.save``, '' if nothing is.
-
-    The checksums of the whole archive are compared, which reads the file once. Files that torch
-    older than 1.6 wrote have none, and count as whole.
-
-    Args:
-        path: A file.
-    """
-    path = Path(path)
-    try:
-        with path.open('rb') as file:
-            start = file.read(4)
-        if not start.strip(b'\0'):
-            return 'it is empty' if not path.stat().st_size else 'it begins with zeros'
-        if start[:1] == _OLD_FORMAT:
-            return ''
-        if start[:2] != b'PK':
-            return 'torch.save did not write it'
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-        return f'it is damaged (checksum of {bad})' if bad else ''
-    except OSError as error:
-        return f'it cannot be opened ({error.strerror or error})'
-    except Exception:  # zipfile raises whatever a damaged directory leads it to
-        return 'it is truncated or damaged'
 
 
 def download(url: str) -> Path:

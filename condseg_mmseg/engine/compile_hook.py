@@ -32,7 +32,7 @@ class CompileHook(Hook):
     """
 
     def __init__(self, **options: Any) -> None:
-        torch.compile(lambda: None, **options)  # an unknown argument is told now
+        torch.compile(lambda: None, **options)  # an unknown argument fails now
         self.options = options
 
     def before_run(self, runner: Any) -> None:
@@ -64,7 +64,7 @@ class _Compiled:
 
     def __init__(self, owner: torch.nn.Module, name: str, options: dict[str, Any]) -> None:
         self.owner, self.name = owner, name
-        # as a bound method has it: what asks whether the forward is that of the class is told yes
+        # as a bound method has it; rewrites.py compares it with the forward of the class
         self.__func__ = getattr(type(owner), name)
         self.call = torch.compile(getattr(owner, name), **options)
 

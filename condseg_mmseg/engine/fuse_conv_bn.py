@@ -53,7 +53,7 @@ def fuse_model(model: nn.Module) -> int:
 
 
 def _pairs(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d, _BatchNorm, str]]:
-    """Yield what mmcv fuses: the name of the norm, both layers, and what stands between them."""
+    """Yield what mmcv fuses: the name of the norm, both layers, and what lies between them."""
     for path, module in model.named_modules():
         conv, between = None, ''
         for name, child in module.named_children():
@@ -75,7 +75,7 @@ def _norm_follows(module: ConvModule) -> bool:
 
 def _why_not(conv: nn.Conv2d, norm: _BatchNorm, between: str) -> str:
     if between:
-        return f'it need not follow the convolution directly: {between} stands between them'
+        return f'it need not follow the convolution directly: {between} lies between them'
     if norm.running_var is None or not norm.affine:
         return 'it has no running statistics (track_running_stats) or no weight (affine)'
     if norm.num_features != conv.out_channels:

@@ -58,8 +58,8 @@ def checkpoint_method(owner: Any, name: str) -> Callable:
 def mmengine_safe_globals() -> list[Callable | tuple[Callable, str]]:
     """Returns what a checkpoint of mmengine may hold, as (object, name in the file).
 
-    Objects are named even where torch could tell the name itself: a bare object would be struck
-    from the list when the forks' loader, which allows some of the same ones, is done with them.
+    Each object comes with its name, also where torch knows it. The forks' loader allows some of
+    the same objects for a while, without names, and would remove ours from the list afterwards.
     """
     named: list[Callable | tuple[Callable, str]] = [
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),

@@ -27,8 +27,8 @@ def compare(
         given: State dict of the checkpoint.
 
     Returns:
-        Names that the checkpoint lacks, but for BatchNorm's counters, which are younger than many
-        a file; name -> ``'name (shape instead of shape)'`` where the shapes differ; and the names
+        Names that the checkpoint lacks, but for BatchNorm's counters, which old files do not
+        have; name -> ``'name (shape instead of shape)'`` where the shapes differ; and the names
         that only the checkpoint has.
     """
     missing = [n for n in own if n not in given and not n.endswith('num_batches_tracked')]

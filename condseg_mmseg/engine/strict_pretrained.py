@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..utils.text import first_ten
 from .best_checkpoint import best_checkpoint
+from .checkpoint_loader import require_checkpoint
 from .strict_load import compare
 
 _HOW_TO_START = """\
@@ -59,7 +60,7 @@ class StrictPretrained:
         map_location: Where the tensors are loaded to. Default 'cpu'.
 
     Raises:
-        FileNotFoundError: ``checkpoint`` is not there.
+        MissingCheckpoint: A FileNotFoundError: ``checkpoint`` is not there.
         ValueError: It is truncated or refused by the safe load; weights are missing, of another
             shape, not finite or left over; or another initialisation would follow this one.
     """
@@ -103,13 +104,8 @@ class StrictPretrained:
         source = self.checkpoint
         if '://' not in source:
             path = Path(source).expanduser()
-            if path.is_dir():
-                path = best_checkpoint(path)
-            elif not path.is_file():
-                raise FileNotFoundError(
-                    f'{source} does not exist (looked for it in {Path.cwd()}).\n' + _HOW_TO_START
-                )
-            source = str(path)
+            found = best_checkpoint(path) if path.is_dir() else None
+            source = str(found or require_checkpoint(path, _HOW_TO_START))
         content = CheckpointLoader.load_checkpoint(source, self.map_location)
         weights = content.get('state_dict', content) if isinstance(content, dict) else None
         if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):

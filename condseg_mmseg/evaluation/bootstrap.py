@@ -44,7 +44,7 @@ def bootstrap_interval(
 ) -> np.ndarray:
     """Compute the percentile interval of the mean over images (Efron, 1979).
 
-    It tells how far the mean would move with other images of the same kind; it says nothing of
+    It says how far the mean would move with other images of the same kind, and nothing about
     other training runs.
 
     Args:

@@ -10,6 +10,9 @@ import torch
 SCORES = ('iou', 'dice', 'recall', 'precision', 'f2', 'accuracy')
 """Names of the scores, in the order in which they are reported."""
 
+COUNTS = ('tp', 'fp', 'fn', 'tn')
+"""Names of the counts that the scores are computed from, in their order."""
+
 EMPTY_POLICIES = ('strict', 'official', 'skip')
 
 _EPS = 1e-15

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
+from ..utils.csv_tables import add_to_group, read_group_table
 from ..utils.errors import UserError
 from ..utils.text import first_ten
+from .score_file import stem
 
 
 def read_groups(path: str | Path, names: Sequence[str]) -> list[str]:
@@ -22,28 +23,17 @@ def read_groups(path: str | Path, names: Sequence[str]) -> list[str]:
         Group of each name, in the order of ``names``.
 
     Raises:
-        UserError: The file cannot be read or has less than two columns, names an image twice, or
-            lacks one of ``names``.
+        UserError: The file cannot be read, a row lacks a cell, an image is in two groups, or one of
+            ``names`` is in none.
     """
-    table: dict[str, str] = {}
     try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        data = Path(path).read_bytes()
+    except OSError as error:
         raise UserError(f'{path} cannot be read as a table of groups: {error}') from error
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) < 2 or not row[1].strip():
-            raise UserError(f'{path}, row {number}: needs an image and its group, got {row}')
-        name = _stem(row[0])
-        if table.setdefault(name, row[1].strip()) != row[1].strip():
-            raise UserError(
-                f'{path}, row {number}: {name} is in group {row[1].strip()} and in {table[name]}'
-            )
-    missing = [name for name in names if _stem(name) not in table]
+    table: dict[str, str] = {}
+    for name, group in read_group_table(data, str(path)).items():
+        add_to_group(table, stem(name), group, str(path))
+    missing = [name for name in names if stem(name) not in table]
     if missing:
         raise UserError(f'{path} has no group for {len(missing)} images: {first_ten(missing)}')
-    return [table[_stem(name)] for name in names]
-
-
-def _stem(name: str) -> str:
-    return PurePath(name.strip().replace('\\', '/')).stem
+    return [table[stem(name)] for name in names]

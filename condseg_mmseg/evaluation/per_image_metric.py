@@ -19,7 +19,7 @@ from ..utils.arguments import check_output
 from ..utils.errors import UserError
 from .extra_scores import EXTRA_SCORES, ExtraScorer
 from .functional import EMPTY_POLICIES, confusion_counts, scores_from_counts
-from .sample_checks import PROTOCOLS, check_protocol, check_truth, foreground_probability
+from .sample_checks import PROTOCOLS, check_truth, checked_labels, foreground_probability
 from .score_table import ScoreTable
 
 SCORE_KEYS = dict(
@@ -171,26 +171,9 @@ class PerImageBinaryMetric(BaseMetric):
                 maps ``pred_sem_seg`` and ``gt_sem_seg``, their ``data`` of shape (1, H, W), and,
                 for scores of probabilities, ``seg_logits``, its ``data`` of shape (C, H, W).
         """
+        classes = (self.dataset_meta or {}).get('classes') or (None, None)
         for sample in data_samples:
-            path = sample.get('img_path')
-            if not path:
-                raise UserError(
-                    'a sample has no img_path, by which images are counted once; '
-                    'keep it in the meta_keys of PackSegInputs'
-                )
-            if 'gt_sem_seg' not in sample:
-                raise UserError(f'{path}: the sample has no mask to score against')
-            check_protocol(path, sample, self.protocol)
-            pred = sample['pred_sem_seg']['data'].squeeze(0)
-            target = sample['gt_sem_seg']['data'].squeeze(0)
-            if pred.shape != target.shape:
-                raise UserError(
-                    f'{path}: the prediction has shape {tuple(pred.shape)}, the mask '
-                    f'{tuple(target.shape)}. The order of a test pipeline is LoadImageFromFile, '
-                    'ResizeWithMask, LoadBinaryMask and, to score at the input '
-                    'size, ScoreAtInputSize'
-                )
-            classes = (self.dataset_meta or {}).get('classes') or (None, None)
+            path, pred, target = checked_labels(sample, self.protocol)
             check_truth(path, target, len(classes), self.ignore_index)
             counts = confusion_counts(pred, target, self.foreground, self.ignore_index)
             extra = self._extra(path, sample, pred, target) if self.extra.names else ()
@@ -235,7 +218,7 @@ class PerImageBinaryMetric(BaseMetric):
             dict: The means in percent, by prefixed name.
         """
         self._size = size
-        # mmengine would keep the first `size` entries, whichever images they are; duplicates are
+        # mmengine would keep the first `size` entries, repeated images among them; duplicates are
         # dropped by name instead.
         return super().evaluate(sys.maxsize)
 

@@ -41,11 +41,44 @@ def foreground_probability(
         scores = scores.softmax(dim=0)
     if max(foreground) >= len(scores) or min(foreground) < 0:
         raise UserError(
-            f'{path}: seg_logits tell {len(scores)} classes apart, foreground='
-            f'{foreground} names others'
+            f'{path}: seg_logits have {len(scores)} classes, foreground={foreground} names others'
         )
     # Adding up rounds to slightly more than 1.
     return scores[list(foreground)].sum(dim=0).clamp(max=1)
+
+
+def checked_labels(sample: dict, protocol: str) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """Take the image's path and both label maps from a sample.
+
+    Args:
+        sample: Dict with ``img_path``, what :func:`check_protocol` reads, and the label maps
+            ``pred_sem_seg`` and ``gt_sem_seg``, their ``data`` of shape (1, H, W).
+        protocol: One of :data:`PROTOCOLS`.
+
+    Returns:
+        Path, predicted labels and true labels, both (H, W).
+
+    Raises:
+        UserError: It has no path or no mask, is compared at another size than the protocol says,
+            or the maps differ in size.
+    """
+    path = sample.get('img_path')
+    if not path:
+        raise UserError(
+            'a sample has no img_path, by which images are counted once; keep it in the meta_keys '
+            'of PackSegInputs'
+        )
+    if 'gt_sem_seg' not in sample:
+        raise UserError(f'{path}: the sample has no mask to score against')
+    check_protocol(path, sample, protocol)
+    pred, target = (sample[key]['data'].squeeze(0) for key in ('pred_sem_seg', 'gt_sem_seg'))
+    if pred.shape != target.shape:
+        raise UserError(
+            f'{path}: the prediction has shape {tuple(pred.shape)}, the mask '
+            f'{tuple(target.shape)}. The order of a test pipeline is LoadImageFromFile, '
+            'ResizeWithMask, LoadBinaryMask and, to score at the input size, ScoreAtInputSize'
+        )
+    return path, pred, target
 
 
 def check_protocol(path: str, sample: dict, protocol: str) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from ..datasets.files import has_image_suffix
 from ..utils.errors import UserError
 from ..utils.text import first_ten
+from .functional import COUNTS
 
-_COUNTS = ('tp', 'fp', 'fn', 'tn')
-_NOT_SCORES = ('img_path', *_COUNTS, 'size')
+_NOT_SCORES = ('img_path', *COUNTS, 'size')
 
 
 @dataclass
@@ -84,8 +84,8 @@ def read_scores(path: str | Path, group_column: str | None = None) -> ScoreFile:
         for name, texts in cells.items()
     }
     pixels = None
-    if columns.keys() >= set(_COUNTS):
-        tp, fp, fn, tn = (columns[column] for column in _COUNTS)
+    if columns.keys() >= set(COUNTS):
+        tp, fp, fn, tn = (columns[column] for column in COUNTS)
         pixels = np.stack([tp + fn, tp + fp + fn + tn], axis=1)
     return ScoreFile(str(path), images, {name: columns[name] for name in names}, pixels, groups)
 
@@ -126,7 +126,7 @@ def join(a: ScoreFile, b: ScoreFile, common: bool = False) -> tuple[np.ndarray, 
     by, keys = 'path', [a.names, b.names]
     if set(a.names) != set(b.names):
         stems = [[stem(name) for name in run.names] for run in (a, b)]
-        # the paths of one data set at two places; but never join by name what paths tell apart
+        # the same data set in two places; images that paths distinguish are never joined by name
         if len(set(stems[0]) & set(stems[1])) > len(set(a.names) & set(b.names)):
             by, keys = 'name', stems
             for run, names in zip((a, b), stems, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..utils.files import replaced_at_once
 from .bootstrap import bootstrap_interval
-from .functional import mean_scores
+from .functional import COUNTS, mean_scores
 from .sizes import SIZE_GROUPS, size_groups
 
 
@@ -81,7 +81,7 @@ class ScoreTable:
         Args:
             path: CSV file. Its folder is made.
         """
-        header = ['img_path', 'tp', 'fp', 'fn', 'tn', *self.scores]
+        header = ['img_path', *COUNTS, *self.scores]
         columns = [self.counts, *self.scores.values()]
         rows = zip((name for name, _ in self.names), *columns, strict=True)
         sizes = [[]] * len(self.names) if self.groups is None else self.groups[:, None].tolist()

@@ -39,8 +39,8 @@ def check_map(probability: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
 def normalize_map(probability: np.ndarray) -> np.ndarray:
     """Stretch a map so that its least value becomes 0 and its greatest 1.
 
-    Evaluations in the manner of PraNet do so with every map, which raises the scores of unsure
-    ones and makes foreground of something in each image. A constant map stays as it is.
+    PraNet's evaluation does this to every map. It raises the scores of uncertain maps, and finds
+    foreground in every image. A constant map stays as it is.
 
     Args:
         probability: Shape (H, W).

@@ -128,7 +128,7 @@ class _Gradient(torch.autograd.Function):
 class _Outlook(torch.autograd.Function):
     """The operator with its gradient, as torch.func takes it.
 
-    An operator's registered autograd does for all but torch.func, which PyTorch refuses there.
+    The autograd that is registered with an operator works everywhere but in torch.func.
     """
 
     generate_vmap_rule = True

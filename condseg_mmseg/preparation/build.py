@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,15 +14,15 @@ from condseg_mmseg.datasets.files import is_not_read
 from condseg_mmseg.utils.arguments import check_folder, refuse_inputs
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.findings import Findings
-from condseg_mmseg.utils.mask_values import mask_kind, set_problem
-from condseg_mmseg.utils.text import count, file_size, first_ten
+from condseg_mmseg.utils.text import count, first_ten
 
 from . import convert
 from .convert import Job, Seen
 from .custom import plan_custom
 from .glas import plan_glas
 from .isic import plan_isic2016, plan_isic2017
-from .plan import Plan, images_of, stem
+from .judge import holds, judge_originals, judge_out, require_space
+from .plan import Plan, images_of
 from .polyps import plan_cvc_clinicdb, plan_kvasir_seg, plan_kvasir_sessile
 from .problems import new_findings, some, stop
 from .record import describe
@@ -56,7 +54,6 @@ RECIPES: Mapping[str, tuple[Callable[..., Plan], str]] = {
 """How each data set is planned, and what its owners distribute."""
 
 Progress = Callable[[str, int, int], None]
-_SPARE = 2**24  # bytes that stay free on the disk
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def prepare(
             seen = _check(plan, out, workers, progress)
             texts = _judge(name, plan, opened, out, seen, findings, force)
             todo = [result.job for result in seen.values() if result.state != 'right']
-            _judge_space(out, todo)
+            require_space(out, todo)
             if not dry_run:
                 _write(out, plan, todo, texts, workers, progress)
         except OSError as error:
@@ -171,7 +168,7 @@ def _judge(
     force: bool,
 ) -> dict[str, bytes]:
     """Find every problem; return the content of the lists and, last, of ``dataset.json``."""
-    _judge_originals(plan, seen, findings)
+    judge_originals(plan, seen, findings)
     stop(findings)
     texts = {
         file: ''.join(f'{name}\n' for name in names).encode() for file, names in plan.lists.items()
@@ -180,7 +177,7 @@ def _judge(
     record = describe(name, plan, sources, seen, texts, warnings)
     text = json.dumps(record, indent=1, ensure_ascii=False) + '\n'
     texts['dataset.json'] = text.encode(errors='backslashreplace')  # of names that are no UTF-8
-    _judge_out(out, seen, texts, findings, force)
+    judge_out(out, seen, texts, findings, force)
     stop(findings)
     return texts
 
@@ -193,89 +190,6 @@ def _check(plan: Plan, out: Path, workers: int, progress: Progress) -> dict[str,
         seen[job.target] = Seen(job, problem=str(result)) if isinstance(result, OSError) else result
         progress('check', len(seen), len(jobs))
     return seen
-
-
-def _judge_originals(plan: Plan, seen: Mapping[str, Seen], findings: Findings) -> None:
-    """Find what is wrong with the originals."""
-    for result in seen.values():
-        if result.problem:
-            kind = 'mask' if result.job.is_mask else 'image'
-            findings.add('problem', f'{kind} {result.job.entry}: {result.problem}')
-    for image in seen.values():
-        mask = seen[f'masks/{image.job.name}.png']
-        if not image.problem and not mask.problem and image.size != mask.size:
-            text = 'size of mask {} is {} x {}, of its image {} {} x {}'
-            entries = mask.job.entry, *mask.size, image.job.entry, *image.size
-            findings.add('problem', text.format(*entries))
-        elif image.turned and not (image.problem or mask.problem):
-            findings.add('problem', f'image {image.job.entry}: {image.turned}')
-    masks = [result for result in seen.values() if result.job.is_mask]
-    doubts = [mask for mask in masks if mask.doubt]
-    if doubts and plan.strict_masks:
-        for mask in doubts:
-            text = mask.doubt.replace("LoadBinaryMask(mode='nonzero')", '--mask-mode nonzero')
-            text = text.replace("LoadBinaryMask(mode='threshold')", '--mask-mode threshold')
-            text = f'mask {mask.job.entry}: {text} (--force-mode: take it as it is)'
-            findings.add('problem', text)
-    elif doubts:
-        text = f'{count(len(doubts), "mask")} with odd values, such as {doubts[0].job.entry}: '
-        findings.add('note', text + doubts[0].doubt.split(';')[0])
-    sound = [mask for mask in masks if not (mask.problem or mask.doubt)]
-    problem = set_problem(mask_kind(mask.foreground, mask.border) for mask in sound)
-    if problem:
-        findings.add('problem' if plan.judge_set else 'note', problem)
-    for text, share in (('no', 0.0), ('nothing but', 1.0)):
-        odd = [mask.job.name for mask in masks if not mask.problem and mask.foreground == share]
-        if odd:
-            text = f'{count(len(odd), "mask")} with {text} foreground: {some(odd)}'
-            findings.add('note', text)
-
-
-def _judge_out(
-    out: Path, seen: Mapping[str, Seen], texts: Mapping[str, bytes], findings: Findings, force: bool
-) -> None:
-    """Find what is in the way in OUT."""
-    others = [target for target, result in seen.items() if result.state == 'other']
-    others += [
-        f for f, data in texts.items() if os.path.lexists(out / f) and not _is(out / f, data)
-    ]
-    strange = []
-    stems = {stem(target) for target in seen}
-    for path in _strangers(out, {*seen, *texts}):
-        if stem(path) in stems:
-            name = stem(path).partition('/')[2]
-            findings.add('problem', f'{out / path} makes the name {name!r} ambiguous')
-        else:
-            strange.append(path)
-    if others and not force:
-        text = f'{count(len(others), "file")} in {out} with other content: {first_ten(others)}'
-        findings.add('problem', f'{text} (--force: replace them)')
-    if strange and not force:
-        text = f'{count(len(strange), "file")} in {out} of something else: {first_ten(strange)}'
-        findings.add('problem', f'{text} (--force: leave them there)')
-    elif strange:
-        findings.add('note', f'left in {out}, of something else: {first_ten(strange)}')
-
-
-def _strangers(out: Path, ours: Collection[str]) -> list[str]:
-    """Return the files in OUT that are not of this data set."""
-    found = [*out.glob('*.txt')]
-    found += [p for kind in ('images', 'masks') for p in (out / kind).rglob('*') if not p.is_dir()]
-    paths = sorted(path.relative_to(out).as_posix() for path in found)
-    return [path for path in paths if path not in ours and '/.' not in path]
-
-
-def _judge_space(out: Path, todo: Sequence[Job]) -> None:
-    there = out
-    while not there.exists():
-        there = there.parent
-    # Masks shrink as PNG of 0 and 1; the originals are an upper bound.
-    needed, free = sum(job.entry.size for job in todo), shutil.disk_usage(there).free
-    if needed + _SPARE > free:
-        raise UserError(
-            f'{out} needs up to {file_size(needed)}, and {file_size(_SPARE)} have to stay free; '
-            f'{file_size(free)} are free'
-        )
 
 
 def _write(
@@ -294,11 +208,6 @@ def _write(
             raise result
         progress('write', done, total)
     for file, data in texts.items():
-        if not _is(out / file, data):
+        if not holds(out / file, data):
             with convert.replaced(out / file) as temporary:
                 temporary.write_bytes(data)
-
-
-def _is(path: Path, data: bytes) -> bool:
-    """Whether a file is there and has this content."""
-    return path.is_file() and path.read_bytes() == data

@@ -24,9 +24,10 @@ import mmcv
 import numpy as np
 from PIL import Image
 
+from condseg_mmseg.datasets.load_binary_mask import binarize
 from condseg_mmseg.utils.files import replaced_at_once
 from condseg_mmseg.utils.image_files import FileDefect, read_header, require_file, require_whole
-from condseg_mmseg.utils.mask_values import channel_max, misfit, one_channel, to_grey
+from condseg_mmseg.utils.mask_values import misfit, one_channel
 
 from .plan import Plan
 from .sources import Entry
@@ -68,11 +69,12 @@ def jobs_of(plan: Plan) -> list[Job]:
     return sorted(jobs, key=lambda job: (str(job.entry.source.path), job.entry.order))
 
 
-def binarize(path: Path, threshold: int | None) -> tuple[np.ndarray, str]:
+def read_binary(path: Path, threshold: int | None) -> tuple[np.ndarray, str]:
     """Read a mask as mmseg's ``LoadAnnotations`` does, and make it 0/1.
 
-    Masks of one bit a pixel are taken as 0 and 255. Foreground is a luminance above ``threshold``,
-    or any channel above 0 if it is None.
+    Args:
+        path: Image file. A mask of one bit a pixel is taken as 0 and 255.
+        threshold: Foreground is a luminance above it; None: any channel above 0.
 
     Returns:
         The mask, (H, W), uint8, and why its values may mean something else.
@@ -80,19 +82,25 @@ def binarize(path: Path, threshold: int | None) -> tuple[np.ndarray, str]:
     mask = mmcv.imfrombytes(path.read_bytes(), flag='unchanged', backend='pillow')
     mask = one_channel(mask.astype(np.uint8) * (255 if mask.dtype == bool else 1))
     mode, cut = ('nonzero', 0) if threshold is None else ('threshold', threshold)
-    grey = channel_max(mask) if threshold is None else to_grey(mask)
-    return (grey > cut).astype(np.uint8), misfit(mask, mode, cut)
+    return binarize(mask, mode, cut), misfit(mask, mode, cut)
 
 
 def inspect(job: Job, path: Path, out: Path, threshold: int | None) -> Seen:
-    """Look at one file, and at what OUT holds in its place; see :class:`Seen`."""
+    """Look at one file, and at what OUT holds in its place; see :class:`Seen`.
+
+    Args:
+        job: The file to make.
+        path: Where its original is now.
+        out: OUT.
+        threshold: As of :func:`read_binary`.
+    """
     target, binary = out / job.target, np.empty(0)
     state, doubt, shares = 'new', '', (0.0, 0.0)
     try:
         header = read_header(str(path), job.is_mask)
         require_whole(str(path), job.is_mask)
         if job.is_mask:
-            binary, doubt = binarize(path, threshold)
+            binary, doubt = read_binary(path, threshold)
             rim = np.concatenate([binary[0], binary[-1], binary[:, 0], binary[:, -1]])
             shares = float(binary.mean()), float(rim.mean())
         elif mmcv.imfrombytes(path.read_bytes(), backend='cv2') is None:
@@ -129,10 +137,11 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def make(job: Job, path: Path, out: Path, threshold: int | None) -> None:
-    """Write one file."""
+    """Write one file; arguments as of :func:`inspect`."""
     with replaced(out / job.target) as temporary:
         if job.is_mask:
-            Image.fromarray(binarize(path, threshold)[0]).save(temporary, 'PNG', compress_level=6)
+            binary, _ = read_binary(path, threshold)
+            Image.fromarray(binary).save(temporary, 'PNG', compress_level=6)
         else:
             shutil.copyfile(path, temporary)
 
@@ -140,7 +149,12 @@ def make(job: Job, path: Path, out: Path, threshold: int | None) -> None:
 def process(
     jobs: Sequence[Job], function: Callable[[Job, Path], T], workers: int
 ) -> Iterator[tuple[Job, T | OSError]]:
-    """Fetch the files one after the other and apply a function of job and path in threads.
+    """Fetch the files one after the other and apply a function to them in threads.
+
+    Args:
+        jobs: The files, in the order of their sources.
+        function: Takes a job and the path of its original.
+        workers: Threads.
 
     Yields:
         Each job and its result, in order; the ``OSError`` of a file that could not be fetched.

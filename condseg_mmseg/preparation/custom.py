@@ -132,11 +132,11 @@ def _check_arguments(
     if mask_mode not in ('threshold', 'nonzero'):
         raise UserError(f'--mask-mode must be threshold or nonzero, got {mask_mode}')
     if threshold is not None and mask_mode == 'nonzero':
-        raise UserError('--threshold does not go with --mask-mode nonzero')
+        raise UserError('--threshold does not work with --mask-mode nonzero')
     if threshold is not None and not 0 <= threshold <= 254:
         raise UserError(f'--threshold must lie in 0..254, got {threshold}')
     if files and with_split:
-        raise UserError(f'--{next(iter(files))} FILE does not go with --split and --seed')
+        raise UserError(f'--{next(iter(files))} FILE does not work with --split and --seed')
 
 
 def plan_custom(
@@ -167,11 +167,11 @@ def plan_custom(
         mask_suffix: As ``image_suffix``.
         mask_mode: ``'threshold'`` for masks of 0 and 255 (default), ``'nonzero'`` for labels.
         threshold: Foreground is above it, 0..254. Default 127.
-        force_mode: Whether masks that do not fit the mode are a mere warning. Default False.
+        force_mode: Whether masks that do not fit the mode are a warning only. Default False.
         split: Shares of train, val and test. Default 0.8, 0.1, 0.1.
         seed: Of the split. Default 0.
         groups: Table of name,group; images of one group stay in one split.
-        train: List of names, which goes without ``split`` and ``seed``; so do the next two.
+        train: List of names, instead of ``split`` and ``seed``; so are the next two.
         val: List of names.
         test: List of names.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from condseg_mmseg.utils.csv_tables import read_table
 from condseg_mmseg.utils.findings import Findings
 from condseg_mmseg.utils.text import count, first
 
 from .plan import Named, Plan, images_of, match, natural, restrict, stem
 from .problems import some
 from .sources import Entry
-from .splits import read_table
 
 _NAME = re.compile(r'((?:train|testA|testB)_\d+)(_anno)?')
 _SIZES = dict(train=85, testA=60, testB=20)

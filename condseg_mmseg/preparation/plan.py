@@ -75,7 +75,17 @@ def match(
     findings: Findings,
     key: Callable[[str], Any] = str,
 ) -> list[Pair]:
-    """Pair images and masks by name, sorted; report what is ambiguous or without partner."""
+    """Pair images and masks by name; report what is ambiguous or without partner.
+
+    Args:
+        images: Images by name.
+        masks: Masks by name.
+        findings: Gets what is wrong.
+        key: Sort key of names. Default: as text.
+
+    Returns:
+        The pairs, sorted.
+    """
     of_image = _by_name(images, 'image', findings)
     of_mask = _by_name(masks, 'mask', findings)
     for noun, partner, one, other in (
@@ -118,6 +128,12 @@ def restrict(
     pairs: Sequence[Pair], lists: Mapping[str, Sequence[str]], findings: Findings, what: str
 ) -> tuple[list[Pair], dict[str, list[str]]]:
     """Bring what is there and the names of the whole data set together.
+
+    Args:
+        pairs: What is there.
+        lists: Names of the whole data set by list file.
+        findings: Gets what is missing, and what no list names.
+        what: Name of the lists, for messages.
 
     Returns:
         The pairs that a list names, and the lists without missing names and without empty ones.

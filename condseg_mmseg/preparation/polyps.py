@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from condseg_mmseg.utils.csv_tables import read_group_table
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.findings import Findings
 
@@ -15,7 +16,6 @@ from .splits import (
     FRACTIONS,
     given_names,
     groups_file,
-    read_groups,
     rule_of,
     shipped,
     shipped_names,
@@ -99,11 +99,11 @@ def _sequences(
     if file is not None:
         return groups_file('--sequences', Path(file), columns)
     table = shipped('cvc-clinicdb/sequences.csv')
-    ours = read_groups(table.read_bytes(), str(table), columns)
+    ours = read_group_table(table.read_bytes(), str(table), columns)
     for entry in entries:
         if entry.name.lower() == 'metadata.csv':
             data = entry.source.read(entry)
-            theirs = read_groups(data, str(entry), ('frame_id', 'sequence_id'))
+            theirs = read_group_table(data, str(entry), ('frame_id', 'sequence_id'))
             other = [frame for frame, sequence in theirs.items() if ours.get(frame) != sequence]
             if other:
                 text = (

@@ -13,7 +13,7 @@ def new_findings(allow_incomplete: bool = False) -> Findings:
     """Return an empty collection for the kinds ``'problem'``, ``'gap'`` and ``'note'``.
 
     Args:
-        allow_incomplete: Whether a gap, something that is missing, is a mere warning.
+        allow_incomplete: Whether a gap, something that is missing, is a warning only.
     """
     gap = 'warning' if allow_incomplete else 'error'
     return Findings(dict(problem='error', gap=gap, note='warning'))

@@ -26,8 +26,15 @@ def describe(
 ) -> dict[str, Any]:
     """Return what ``dataset.json`` holds, without dates and paths of the machine.
 
-    The same originals and parameters give the same description. ``seen`` is what the check found,
-    by target, ``texts`` the content of the lists.
+    The same originals and parameters give the same description.
+
+    Args:
+        dataset: Name of the recipe.
+        plan: What was made.
+        sources: From what.
+        seen: What the check found, by target.
+        texts: Content of the lists, by file.
+        warnings: One sentence each.
     """
     masks = [result for result in seen.values() if result.job.is_mask]
     sizes = Counter(result.size for result in masks)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from condseg_mmseg.configs import config_dir
 from condseg_mmseg.datasets.files import read_names
+from condseg_mmseg.utils.csv_tables import read_group_table
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import sha256
 
@@ -19,7 +18,14 @@ SPLITS = ('train', 'val', 'test')
 
 
 def shipped(name: str) -> Path:
-    """Return a file of ``configs/splits``, which must be as ``SHA256SUMS`` says."""
+    """Return a file of ``configs/splits``.
+
+    Args:
+        name: Relative to that folder.
+
+    Raises:
+        UserError: It is not as ``SHA256SUMS`` says.
+    """
     folder = config_dir() / 'splits'
     lines = (folder / 'SHA256SUMS').read_text().splitlines()
     sums = dict(line.split(maxsplit=1)[::-1] for line in lines)
@@ -35,7 +41,15 @@ def shipped_names(name: str) -> list[str]:
 
 
 def given_names(option: str, file: Path) -> list[str]:
-    """Read a list of the user, who names it by an option such as ``'--names'``."""
+    """Read a list of the user.
+
+    Args:
+        option: How the user names it, such as ``'--names'``.
+        file: The list.
+
+    Raises:
+        UserError: It cannot be read, or holds a name that :func:`.read_names` refuses.
+    """
     try:
         return read_names(str(file))
     except (OSError, ValueError) as error:
@@ -113,47 +127,17 @@ def check_fractions(fractions: Sequence[float]) -> None:
         )
 
 
-def read_table(data: bytes, what: str) -> list[list[str]]:
-    """Read comma-separated values, UTF-8, with LF, CRLF or CR line ends.
-
-    Returns:
-        The rows that are not empty, each cell without white space around it.
-    """
-    try:
-        rows = list(csv.reader(io.StringIO(data.decode('utf-8-sig'), newline=None)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f'{what}: no table of comma-separated values ({error})') from error
-    return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
-
-
-def read_groups(data: bytes, what: str, columns: tuple[str, ...] | None = None) -> dict[str, str]:
-    """Read the group of every name from a table with a header and one image a row.
+def groups_file(option: str, file: Path, columns: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Read a table of groups of the user.
 
     Args:
-        data: The file's content.
-        what: The file, for messages.
-        columns: Names of the two columns. Default None: the first two.
+        option: How the user names it, such as ``'--groups'``.
+        file: The table.
+        columns: As of :func:`.read_group_table`. Default None.
+
+    Raises:
+        UserError: There is no such file, or :func:`.read_group_table` refuses it.
     """
-    rows = read_table(data, what)
-    header = [cell.lower() for cell in rows[0]] if rows else []
-    wanted = columns or tuple(header[:2])
-    if len(rows) < 2 or len(wanted) < 2 or not set(wanted) <= set(header):
-        raise UserError(
-            f'{what}: a first line with the columns {",".join(columns or ("name", "group"))} and '
-            f'a line for every image are needed, got {",".join(header) or "nothing"}'
-        )
-    name, group = (header.index(column) for column in wanted)
-    groups: dict[str, str] = {}
-    for row in rows[1:]:
-        if len(row) != len(header) or not row[name] or not row[group]:
-            raise UserError(f'{what}: the row {",".join(row)} lacks a cell')
-        if groups.setdefault(row[name], row[group]) != row[group]:
-            raise UserError(f'{what}: {row[name]} is in two groups')
-    return groups
-
-
-def groups_file(option: str, file: Path, columns: tuple[str, ...] | None = None) -> dict[str, str]:
-    """Read a table of the user; see :func:`given_names` and :func:`read_groups`."""
     if not file.is_file():
         raise UserError(f'{option} {file}: no such file')
-    return read_groups(file.read_bytes(), f'{option} {file}', columns)
+    return read_group_table(file.read_bytes(), f'{option} {file}', columns)

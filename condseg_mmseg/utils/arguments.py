@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import torch
 
 from .errors import UserError
@@ -116,3 +117,17 @@ def check_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         reason = str(error).strip().partition('\n')[0]
         raise UserError(f'--device {device} cannot be used: {reason}') from error
+
+
+def check_picture(option: str, output: str | Path) -> None:
+    """Refuse a file whose ending is that of no picture.
+
+    Args:
+        option: How the user names the output, such as ``'--out'``.
+        output: File to write.
+
+    Raises:
+        UserError: OpenCV cannot write it.
+    """
+    if not cv2.haveImageWriter(str(output)):
+        raise UserError(f'{option} {output}: end it in .png or another kind of picture')

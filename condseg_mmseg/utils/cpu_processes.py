@@ -44,7 +44,7 @@ def join_cpu_processes(arguments: Sequence[str]) -> list[str]:
 
 
 def leave_processes() -> None:
-    """Wait for the other processes and leave them: their threads may abort one that just ends."""
+    """Wait for the other processes and leave the group; a process that only ends may be aborted."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

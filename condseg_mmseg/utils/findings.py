@@ -47,7 +47,14 @@ class Findings(list[Finding]):
     def add(
         self, kind: str, detail: str, files: Iterable[str] = (), splits: Sequence[str] = ()
     ) -> None:
-        """Append a finding; see :class:`Finding`."""
+        """Append a finding.
+
+        Args:
+            kind: One of ``severities``.
+            detail: One sentence.
+            files: Paths of the files it is about. Default ``()``.
+            splits: Full names of the splits it concerns. Default ``()``.
+        """
         self.append(Finding(kind, self.severities[kind], tuple(splits), tuple(files), detail))
 
     def of(self, severity: str) -> list[Finding]:

@@ -61,13 +61,13 @@ class Header:
     orientation: int  # of EXIF, 1 is upright
 
     def turned(self) -> str:
-        """Say why the mask of this image may not fit it; an empty string if its size tells."""
+        """Say why its mask may not be turned as this image is; empty where its size shows that."""
         by_size = self.orientation >= 5 and self.size[0] != self.size[1]
         if self.orientation == 1 or by_size:
             return ''
         return (
             f'its EXIF orientation {self.orientation} turns it when it is loaded, and the size of '
-            'its mask does not tell whether that is turned too; store its pixels turned'
+            'its mask does not show whether that is turned too; store its pixels turned'
         )
 
 
@@ -82,7 +82,7 @@ def read_header(path: str, is_mask: bool = False, formats: Sequence[str] = FORMA
 
     mmseg turns an image as its EXIF orientation says (``LoadImageFromFile``), but not a mask
     (``LoadAnnotations``). A file without the end marker of its format is decoded in full, so that
-    truncated files are found at the price of a seek for sound ones.
+    truncated files are found, and sound ones cost one seek.
 
     Args:
         path: An image file.
@@ -233,7 +233,7 @@ def _unfit_mask(header: Header) -> tuple[str, str] | None:
 
 
 def _bits(image: Image.Image) -> int:
-    """Return the bits of a channel before the picture is loaded; 8 stands for fewer too."""
+    """Return the bits of a channel before the picture is loaded; 8 means 8 or fewer."""
     tile = getattr(image, 'tile', None)  # Pillow shows 16 bits of RGB as 8
     args = tile[0][3] if tile else ''
     raw = str(args[0]) if isinstance(args, tuple) else str(args)

@@ -97,7 +97,7 @@ def one_channel(mask: np.ndarray) -> np.ndarray:
 def misfit(
     mask: np.ndarray, mode: str = 'auto', threshold: int = 127, ignore_index: int | None = None
 ) -> str:
-    """Say why a decoded mask cannot be read in a mode, of whichever kind the reason is.
+    """Say why a decoded mask cannot be read in a mode.
 
     The data set, the data doctor and ``condseg prepare`` ask here, so that they refuse the same.
 
@@ -267,7 +267,7 @@ def mask_scale(mask: np.ndarray, name: str = '') -> int:
 
     Raises:
         ValueError: For anything else, such as labels, or an empty mask with noise above 1, which
-            cannot be told from labels.
+            may be labels.
     """
     if highest_value(mask) <= 1:
         return 1

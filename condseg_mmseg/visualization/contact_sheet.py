@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from ..evaluation.functional import confusion_counts, scores_from_counts
 from ..models import SIDHead
+from ..models.layers import resize_to
+from ..models.segmentors.prediction import predicting_head
 from ..utils.errors import UserError
 
 MAPS = ('foreground', 'background', 'uncertainty')
@@ -63,8 +65,7 @@ def sid_maps(model: Any, data: dict, size: tuple[int, int]) -> list[np.ndarray]:
     inputs = model.data_preprocessor(data, False)['inputs']
     with sid_in_eval(model):
         logits = model.auxiliary_head.forward(model.extract_feat(inputs))
-    maps = [nn.functional.interpolate(x, size, mode='bilinear', align_corners=True) for x in logits]
-    return [x.sigmoid()[0, 0].cpu().numpy() for x in maps]
+    return [resize_to(x, size).sigmoid()[0, 0].cpu().numpy() for x in logits]
 
 
 def picture(inputs: Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -82,9 +83,17 @@ def outline(
     colours: Sequence[tuple],
     thickness: int | None = None,
 ) -> np.ndarray:
-    """Draw the contours of masks (H, W) over an image enlarged to ``tile`` pixels of width.
+    """Draw the contours of masks over an image that is enlarged.
 
-    Lines have ``thickness`` pixels, by default a 96th of the width.
+    Args:
+        image: RGB (H, W, 3), uint8.
+        tile: Width of the result in pixels.
+        masks: Each (h, w), bool or 0 and 1.
+        colours: RGB of each mask.
+        thickness: Of the lines, in pixels. Default None: a 96th of the width, at least 1.
+
+    Returns:
+        RGB, uint8.
     """
     canvas = enlarge(image, tile)
     thickness = thickness or max(1, tile // 96)
@@ -96,7 +105,13 @@ def outline(
 
 
 def enlarge(image: np.ndarray, tile: int, interpolation: int | None = None) -> np.ndarray:
-    """Resize to ``tile`` pixels of width, keeping the aspect ratio."""
+    """Resize to a width, keeping the aspect ratio.
+
+    Args:
+        image: (H, W) or (H, W, 3).
+        tile: Width of the result in pixels.
+        interpolation: Of OpenCV. Default None: cubic to enlarge, area to shrink.
+    """
     height, width = image.shape[:2]
     if interpolation is None:
         interpolation = cv2.INTER_CUBIC if tile > width else cv2.INTER_AREA
@@ -105,26 +120,66 @@ def enlarge(image: np.ndarray, tile: int, interpolation: int | None = None) -> n
 
 
 def grey(mask: np.ndarray, foreground: Sequence[int], ignored: int) -> np.ndarray:
-    """Foreground white, background black, ignored pixels grey; RGB."""
+    """Draw labels: foreground white, background black, ignored pixels grey.
+
+    Args:
+        mask: Labels, (H, W).
+        foreground: Labels that count.
+        ignored: Label that is ignored.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+    """
     shade = np.where(np.isin(mask, foreground), 255, np.where(mask == ignored, 128, 0))
     return shade.astype(np.uint8)[..., None].repeat(3, 2)
 
 
 def heat(probability: np.ndarray, tile: int) -> np.ndarray:
-    """A probability map in colours, from dark (0) to bright (1); RGB."""
+    """Draw a map in colours, from dark (0) to bright (1).
+
+    Args:
+        probability: In 0..1, (H, W).
+        tile: Width of the result in pixels.
+
+    Returns:
+        RGB, uint8.
+    """
     values = np.clip(enlarge(probability.astype(np.float32), tile), 0, 1)
     return cv2.applyColorMap((255 * values).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
 
 
 def write(canvas: np.ndarray, text: str, x: int, y: int, size: float = 0.42) -> int:
-    """Write text in black; returns the x after it."""
+    """Write text in black, in place.
+
+    Args:
+        canvas: RGB (H, W, 3), uint8.
+        text: ASCII; OpenCV draws no other characters.
+        x: Left end in pixels.
+        y: Base line in pixels.
+        size: Of OpenCV's font. Default 0.42.
+
+    Returns:
+        The x after the text.
+    """
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(canvas, text, (x, y), font, size, (20, 20, 20), 1, cv2.LINE_AA)
     return x + cv2.getTextSize(text, font, size, 1)[0][0]
 
 
 def draw_row(model: Any, item: dict, tile: int) -> tuple[list[np.ndarray], str, float]:
-    """Predict one sample and draw its tiles; returns them, its name and its Dice."""
+    """Predict one sample and draw its tiles.
+
+    Args:
+        model: A segmentor in eval mode.
+        item: Of a data set, as ``PackSegInputs`` leaves it.
+        tile: Width of a tile in pixels.
+
+    Returns:
+        Tiles (RGB, uint8), name of the image, and Dice in 0..1.
+
+    Raises:
+        UserError: The sample has no mask.
+    """
     data = pseudo_collate([item])
     with torch.no_grad():
         sample = model.test_step(data)[0]
@@ -132,8 +187,8 @@ def draw_row(model: Any, item: dict, tile: int) -> tuple[list[np.ndarray], str, 
         raise UserError(f'{sample.get("img_path")} has no mask: a contact sheet shows the truth')
     maps = (sample.gt_sem_seg, sample.pred_sem_seg)
     truth, predicted = (labels.data.squeeze(0).cpu().numpy() for labels in maps)  # (H, W)
-    foreground = tuple(range(1, model.decode_head.num_classes))
-    ignored = model.decode_head.ignore_index
+    head = predicting_head(model)
+    foreground, ignored = tuple(range(1, head.num_classes)), head.ignore_index
     counts = confusion_counts(predicted, truth, foreground, ignored)
     dice = float(scores_from_counts(counts)['dice'])
 

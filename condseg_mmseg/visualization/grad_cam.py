@@ -1,4 +1,4 @@
-"""Grad-CAM: where a module's maps speak for the predicted foreground."""
+"""Grad-CAM: where a module's maps support the predicted foreground."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models.segmentors.prediction import predicting_head
 from ..utils.errors import UserError
 from ..utils.extras import require
 from .contact_sheet import enlarge, stack_rows
@@ -18,6 +19,10 @@ from .contact_sheet import enlarge, stack_rows
 
 def find_module(model: nn.Module, name: str) -> nn.Module:
     """Find a module by its name.
+
+    Args:
+        model: A network.
+        name: Dotted, such as ``'backbone.layer4'``.
 
     Raises:
         UserError: There is none; names those that are called nearly the same.
@@ -36,7 +41,8 @@ def grad_cam(
     """Compute Grad-CAM (Selvaraju et al., 2017) for segmentation, by captum.
 
     What is explained is the sum of the logits of the predicted label over the pixels that are
-    predicted as foreground, or over all pixels where none is.
+    predicted as foreground (for one channel, by the threshold of the decode head), or over all
+    pixels where none is.
 
     Args:
         model: A segmentor in eval mode.
@@ -62,7 +68,7 @@ def grad_cam(
     def score(images: Tensor) -> Tensor:
         logits = model.encode_decode(images, metas)
         if logits.shape[1] == 1:
-            inside, best = logits > 0, logits
+            inside, best = logits.sigmoid() > predicting_head(model).threshold, logits
         else:
             best, labels = logits.max(1, keepdim=True)
             inside = torch.isin(labels, torch.tensor(list(foreground), device=labels.device))

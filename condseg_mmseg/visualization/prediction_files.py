@@ -50,7 +50,13 @@ def is_whole_png(path: Path) -> bool:
 
 
 def write_mask(path: str | Path, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> None:
-    """Write labels (H, W): of two classes as 0 and 255, of more as indices of the palette."""
+    """Write labels: of two classes as 0 and 255, of more as indices of the palette.
+
+    Args:
+        path: PNG file.
+        labels: (H, W), uint8.
+        palette: RGB of each class.
+    """
     if len(palette) == 2:
         write_png(path, 255 * labels)
     else:
@@ -58,7 +64,15 @@ def write_mask(path: str | Path, labels: np.ndarray, palette: Sequence[Sequence[
 
 
 def read_labels(path: str | Path, binary: bool) -> np.ndarray:
-    """Read what :func:`write_mask` wrote."""
+    """Read what :func:`write_mask` wrote.
+
+    Args:
+        path: PNG file.
+        binary: Whether it is of two classes.
+
+    Returns:
+        Labels, (H, W), uint8.
+    """
     with Image.open(path) as image:
         values = np.array(image)
     return values // 255 if binary else values
@@ -86,7 +100,17 @@ def draw_overlay(
     foreground: Sequence[int],
     palette: Sequence[Sequence[int]],
 ) -> np.ndarray:
-    """Draw the contours of a mask over its image, RGB (H, W, 3); one colour for each label."""
+    """Draw the contours of a mask over its image.
+
+    Args:
+        image: RGB (H, W, 3), uint8.
+        labels: (H, W).
+        foreground: Labels that are drawn.
+        palette: RGB of each label. Of two classes the foreground has a colour of its own.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+    """
     width = image.shape[1]
     present = [label for label in foreground if (labels == label).any()]
     masks = [labels == label for label in present]

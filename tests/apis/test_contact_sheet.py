@@ -8,7 +8,8 @@ import pytest
 from helpers import ROOT
 from small_models import CONFIG, build, make_data, write_plain
 
-from condseg_mmseg.apis.contact_sheet import build_dataset, contact_sheet
+from condseg_mmseg.apis._build import build_dataset
+from condseg_mmseg.apis.contact_sheet import contact_sheet
 from condseg_mmseg.configs import read_config
 from condseg_mmseg.utils.errors import UserError
 
@@ -72,7 +73,7 @@ def test_command_line_from_another_directory(files, tmp_path):
     ('wrong', 'message'),
     [
         (dict(config='no.py'), 'no.py is neither a file nor a shipped config'),
-        (dict(checkpoint='no.pth'), 'no.pth can not be found'),
+        (dict(checkpoint='no.pth'), 'there is no checkpoint no.pth in '),
         (dict(data_root='/absent'), '/absent/images'),
         (dict(device='cuda:99'), '--device cuda:99 cannot be used'),
         (dict(split='test', cfg_options=dict(test_dataloader=None)), 'has no test_dataloader'),

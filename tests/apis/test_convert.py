@@ -131,7 +131,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('src', 'dst', 'message'),
     [
-        ('missing.pth', 'out.pth', 'SRC .*missing.pth does not exist'),
+        ('missing.pth', 'out.pth', 'there is no checkpoint .*missing.pth'),
         ('a.pth', 'out.onnx', r'DST must end in .pth or .safetensors, got .*out.onnx'),
         ('a.pth', 'link.pth', r'DST .*link\.pth would overwrite the input .*a\.pth'),
         ('a.pth', 'b.pth', r'DST .*b\.pth is there already: add --force to replace it'),

@@ -81,7 +81,7 @@ def test_options_of_the_test(files, option):
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        (dict(checkpoint='no.pth'), 'no.pth is no checkpoint: there is no such file'),
+        (dict(checkpoint='no.pth'), 'there is no checkpoint no.pth in '),
         (dict(csv='{checkpoint}'), '--csv .*model.pth would overwrite the input'),
         (dict(json='{data}/masks/test_0.png'), '--json .*test_0.png would overwrite the input'),
         (dict(csv='{data}/val.txt'), '--csv .*val.txt is there already: add --force'),
@@ -125,8 +125,8 @@ def test_a_checkpoint_of_another_model_is_refused(files, tmp_path):
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        (['.', '.', '--tta'], '--tta goes with a config, but . is a folder of predictions'),
-        ([CONFIG.stem, 'a.pth', '--bootstrap', '9'], '--bootstrap goes with a folder, but '),
+        (['.', '.', '--tta'], '--tta needs a config, but . is a folder of predictions'),
+        ([CONFIG.stem, 'a.pth', '--bootstrap', '9'], '--bootstrap needs a folder, but '),
         (['nowhere', 'a.pth'], 'no such folder of predictions, and no config: nowhere is neither'),
         ([CONFIG.stem, 'a.pth', '--cfg-options', 'x'], "'x' is no option: write KEY=VALUE"),
     ],

@@ -201,7 +201,7 @@ def test_uncertainty(condseg, predictor):
     sid = predict(load_predictor(**options, uncertainty='sid'), image).uncertainty
     assert sid.shape == (61, 83)
     assert 0 <= sid.min() < sid.max() <= 1
-    with pytest.raises(UserError, match='without --tta'):
+    with pytest.raises(UserError, match='does not work with --tta or --slide'):
         load_predictor(**options, uncertainty='sid', tta=True)
 
 
@@ -225,7 +225,7 @@ def test_training_only_weights_may_be_absent(condseg, tmp_path):
         (dict(config=CONFIG), '--config with --checkpoint'),
         (dict(model='x', config=CONFIG, checkpoint='y'), '--config with --checkpoint'),
         (dict(checkpoint='y'), '--config with --checkpoint'),
-        (dict(cfg_options=dict(a=1)), 'goes with --config'),
+        (dict(cfg_options=dict(a=1)), '--cfg-options needs --config'),
         (dict(config=CONFIG, checkpoint='absent.pth'), 'absent.pth'),
     ],
 )
@@ -386,7 +386,7 @@ def test_maps_of_padded_images_are_refused(condseg, tmp_path):
         config=CONFIG, checkpoint=condseg / 'model.pth', device='cpu', cfg_options=options
     )
     cams = Outputs(grad_cam=('backbone.layer3',))
-    with pytest.raises(UserError, match='go without a data_preprocessor'):
+    with pytest.raises(UserError, match=r'do not work with padding \(data_preprocessor'):
         predict_files(write_pictures(tmp_path / 'in'), tmp_path / 'out', padding, outputs=cams)
 
 

@@ -195,5 +195,5 @@ def test_a_path_may_be_given_alone_and_folder_options_need_a_folder(root: Path) 
     assert found(str(root)) == found(root)
     for option in (dict(img_dir='images'), dict(seg_map_suffix='_m'), dict(mask_mode='nonzero')):
         name = next(iter(option)).replace('_', '-')
-        with pytest.raises(UserError, match=f'--{name} goes with a folder, and DATA is none'):
+        with pytest.raises(UserError, match=f'--{name} needs a folder as DATA'):
             check_dataset('condseg_r50_1xb12-300e_kvasir-seg-256x256', **option)

@@ -77,7 +77,7 @@ def test_one_config_is_copied_with_its_bases(tmp_path, capsys):
         (['none'], 'none is neither a file nor a shipped config'),
         ([NAME, NAME], 'one config can be printed'),
         (['--dir', NAME], f'--dir takes no NAME, got {NAME}'),
-        (['--force'], '--force goes with --copy DIR'),
+        (['--force'], '--force needs --copy DIR'),
         (['--cfg-options', 'a=1'], '--cfg-options changes the config that is printed'),
         (['--copy', 'out', 'own.py'], 'own.py is no shipped config'),
         (['--copy', str(config_dir()), '--force'], 'would overwrite the input'),

@@ -200,7 +200,7 @@ def test_a_process_that_fails_is_named_in_one_line(code, reason):
         ('model --config no.py', 'no.py is neither a file nor a shipped config'),
         ('model --config c.py --json c.py', '--json c.py would overwrite the input c.py'),
         ('model --config c.py', '--config c.py has no model'),
-        ('model --checkpoint no.pth', '--checkpoint no.pth does not exist'),
+        ('model --checkpoint no.pth', 'there is no checkpoint no.pth in '),
         ('model --images no', '--images no holds 0 images, fewer than --batch 1'),
         ('train --config condseg-stage1_r18_1xb8-3e_demo-96x96', 'trains on two views'),
         ('data --config c.py', '--config c.py has no train_dataloader'),

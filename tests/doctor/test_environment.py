@@ -28,7 +28,8 @@ def test_a_whole_installation(capsys, monkeypatch):
     assert f'condseg_mmseg {__version__}' in out
     assert 'MMSegmentation: works' in out
     assert 'the aggregation in C: works' in out
-    assert set(environment.EXTRAS) == {'lite', 'consistency', 'metrics', 'safetensors', 'analysis'}
+    extras = {'lite', 'consistency', 'metrics', 'safetensors', 'explain', 'analysis'}
+    assert set(environment.EXTRAS) == extras
     assert all(f'[{extra}]: ' in out for extra in environment.EXTRAS)
 
 
@@ -54,6 +55,7 @@ def test_a_library_that_is_switched_off(monkeypatch):
         ('monai.metrics', 'metrics'),
         ('scipy.stats', 'metrics'),
         ('safetensors.torch', 'safetensors'),
+        ('captum.attr', 'explain'),
         ('seaborn', 'analysis'),
     ],
 )

@@ -97,13 +97,13 @@ def shared_conv():
     [
         (
             lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3)),
-            r'2 cannot be fused: .* directly: 1 \(ReLU\) stands between them',
+            r'2 cannot be fused: .* directly: 1 \(ReLU\) lies between them',
         ),
         (
             lambda: nn.Sequential(
                 ConvModule(3, 3, 1, norm_cfg=dict(type='BN'), order=('conv', 'act', 'norm'))
             ),
-            r"0\.bn cannot be fused: .* order=\('conv', 'act', 'norm'\) stands between",
+            r"0\.bn cannot be fused: .* order=\('conv', 'act', 'norm'\) lies between",
         ),
         (
             lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, affine=False)),

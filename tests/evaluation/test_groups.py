@@ -17,6 +17,12 @@ def test_the_sequences_that_we_ship(root: Path) -> None:
     assert sum(int(group) % 2 for group in groups) == 329  # shared/data/cvc-clinicdb-odd
 
 
+def test_a_dot_in_a_name_is_no_ending(tmp_path: Path) -> None:
+    table = tmp_path / 'table.csv'
+    table.write_text('image,patient\nf.1,p1\nf.2,p2\n')
+    assert read_groups(table, ['f.2.png', 'f.1']) == ['p2', 'p1']
+
+
 def test_folder_ending_and_blanks_do_not_count(tmp_path: Path) -> None:
     table = tmp_path / 'table.csv'
     table.write_text('image,patient\nx/a.png, p1 \n\nb,p2\na,p1\n')
@@ -27,8 +33,9 @@ def test_folder_ending_and_blanks_do_not_count(tmp_path: Path) -> None:
     ('text', 'message'),
     [
         ('n,g\na,1\n', 'no group for 1 images: b.png'),
-        ('n,g\na,1\na,2\nb,1\n', 'row 3: a is in group 2 and in 1'),
-        ('n,g\na,1\nb\n', r"row 3: needs an image and its group, got \['b'\]"),
+        ('n,g\na,1\na,2\nb,1\n', 'a is in the groups 1 and 2'),
+        ('n,g\nx/a.jpg,1\ny/a.png,2\n', 'a is in the groups 1 and 2'),
+        ('n,g\na,1\nb\n', 'the row b does not have a cell'),
     ],
 )
 def test_a_table_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> None:

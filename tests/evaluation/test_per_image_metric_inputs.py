@@ -103,7 +103,7 @@ def test_other_samples_that_cannot_be_scored() -> None:
         evaluate([wrong], extra_metrics=('mae',))
     metric = PerImageBinaryMetric(foreground=(2,), extra_metrics=('mae',))
     metric.dataset_meta = dict(classes=('b', 'x', 'y'))
-    with pytest.raises(ValueError, match=r'tell 2 classes apart, foreground=\(2,\)'):
+    with pytest.raises(ValueError, match=r'have 2 classes, foreground=\(2,\)'):
         metric.process({}, [sample('a.jpg', p, target)])
 
 

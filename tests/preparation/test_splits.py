@@ -8,6 +8,7 @@ from helpers import ROOT
 from condseg_mmseg.preparation import splits
 from condseg_mmseg.preparation.glas import glas_lists
 from condseg_mmseg.preparation.polyps import CVC_FRAMES
+from condseg_mmseg.utils.csv_tables import read_group_table
 from condseg_mmseg.utils.errors import UserError
 
 SHIPPED = ROOT / 'configs' / 'splits'
@@ -108,7 +109,7 @@ def test_cvc_clinicdb_sequences():
 
 def test_cvc_clinicdb_lists_keep_sequences_whole():
     path = SHIPPED / 'cvc-clinicdb' / 'sequences.csv'
-    groups = splits.read_groups(path.read_bytes(), 'sequences.csv', ('frame', 'sequence'))
+    groups = read_group_table(path.read_bytes(), 'sequences.csv', ('frame', 'sequence'))
     lists = {split: names(f'cvc-clinicdb/{split}.txt') for split in ('train', 'val', 'test')}
     assert lists == splits.split_names(CVC_FRAMES, groups=groups)
     assert sorted(frame for part in lists.values() for frame in part) == sorted(CVC_FRAMES)
@@ -175,26 +176,3 @@ def test_a_split_without_images_is_an_error():
 def test_wrong_shares_are_named(shares):
     with pytest.raises(UserError, match='got ' + str(shares[0])):
         splits.check_fractions(shares)
-
-
-@pytest.mark.parametrize('end', [b'\n', b'\r\n', b'\r'])
-def test_tables_with_any_line_end(end):
-    data = b'\xef\xbb\xbf' + end.join([b'Name, Patient', b'"a,1", 3', b'', b'b,4'])
-    assert splits.read_groups(data, 't.csv') == {'a,1': '3', 'b': '4'}
-    assert splits.read_groups(data, 't.csv', ('name', 'patient')) == {'a,1': '3', 'b': '4'}
-
-
-@pytest.mark.parametrize(
-    ('data', 'text'),
-    [
-        (b'', 'got nothing'),
-        (b'name\na\n', 'a first line with the columns name,group'),
-        (b'name,group\na\n', 'the row a lacks a cell'),
-        (b'name,group\na,1\na,2\n', 'a is in two groups'),
-        (b'name,group\n\xff,1\n', 'no table of comma-separated values'),
-    ],
-)
-def test_wrong_tables_are_named(data, text):
-    with pytest.raises(UserError, match=r't\.csv: ') as error:
-        splits.read_groups(data, 't.csv')
-    assert text in str(error.value)

@@ -10,6 +10,7 @@ from condseg_mmseg.utils.arguments import (
     check_folder,
     check_output,
     check_outputs,
+    check_picture,
     refuse_inputs,
 )
 from condseg_mmseg.utils.errors import UserError
@@ -78,3 +79,9 @@ def test_two_outputs_are_two_files(tmp_path):
     (tmp_path / 'b').touch()
     with pytest.raises(UserError, match=r'--json .*b would overwrite the input'):
         check_outputs(outputs | {'--json': tmp_path / 'b'}, [tmp_path / 'b'], force=True)
+
+
+def test_a_picture_needs_the_ending_of_one():
+    check_picture('--sheet', 'a.png')
+    with pytest.raises(UserError, match=r'--sheet a\.csv: end it in \.png or another kind of'):
+        check_picture('--sheet', 'a.csv')

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from small_models import CONFIG, build, make_data, write_plain
 
-from condseg_mmseg.apis.contact_sheet import build_dataset
+from condseg_mmseg.apis._build import build_dataset
 from condseg_mmseg.visualization import contact_sheet as sheet
 
 TILE = 40

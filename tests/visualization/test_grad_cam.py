@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,11 @@ from condseg_mmseg.visualization.grad_cam import draw_cams, find_module, grad_ca
 
 
 class Segmentor(nn.Module):
-    """Two convolutions; the second is the logits."""
+    """Two convolutions; the second gives the logits, of squares: each pixel has its gradient."""
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, threshold: float = 0.5) -> None:
         super().__init__()
+        self.decode_head = SimpleNamespace(threshold=threshold)
         self.features = nn.Sequential(
             nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(inplace=True)
         )
@@ -21,13 +24,13 @@ class Segmentor(nn.Module):
 
     def encode_decode(self, inputs, metas):
         maps = self.features(inputs)
-        return self.logits(self.pair((maps, maps))[0])
+        return self.logits(self.pair((maps, maps))[0] ** 2)
 
 
-@pytest.mark.parametrize('channels', [1, 3])
-def test_equals_the_formula(channels):
+@pytest.mark.parametrize(('channels', 'threshold'), [(1, 0.5), (1, 0.52), (3, None)])
+def test_equals_the_formula(channels, threshold):
     pytest.importorskip('captum')
-    model = Segmentor(channels).eval()
+    model = Segmentor(channels, threshold).eval()
     inputs = torch.randn(1, 3, 12, 18)
     with torch.no_grad():  # half of the pixels become foreground
         logits = model.encode_decode(inputs, [])
@@ -36,9 +39,10 @@ def test_equals_the_formula(channels):
     cam = grad_cam(model, inputs, [{}], 'features', (1, 2))
 
     maps = model.features(inputs).detach().requires_grad_()
-    logits = model.logits(maps)
+    logits = model.logits(maps**2)
     if channels == 1:
-        chosen, inside = logits, logits > 0
+        chosen, inside = logits, logits.sigmoid() > threshold
+        assert threshold == 0.5 or ((logits > 0) != inside).any()
     else:
         chosen, labels = logits.max(1, keepdim=True)
         inside = labels > 0

@@ -43,8 +43,8 @@ DOCTOR = P + 'doctor/dataset.py'
 SIZES = T + 'datasets/test_resize_with_mask.py'
 MUTANTS = (
     Mutant('grayscale of the strong view', VIEW, 'prob: float = 0.5', 'prob: float = 0.4', OURS1),
-    Mutant('jitter on every image', VIEW, 'batch=same_on_batch, p=1.0),\n            grayscale',
-           'batch=same_on_batch, p=0.8),\n            grayscale', OURS1),
+    Mutant('jitter on every image', VIEW, '_batch, p=1.0),\n            RandomGrayscale',
+           '_batch, p=0.8),\n            RandomGrayscale', OURS1),
     Mutant('cut-out', SETS, '(0.125, 0.125)', '(0.25, 0.25)', OURS2),
     Mutant('rotation of stage 1', SETS, 'degree=90', 'degree=45', OURS1),
     Mutant('patience', B + 'schedules/schedule_300e.py', 'patience=30', 'patience=10', OURS2),

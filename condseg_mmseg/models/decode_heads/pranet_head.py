@@ -170,7 +170,15 @@ class ReverseAttention(BaseModule):
         )
 
     def forward(self, x: Tensor, coarse: Tensor) -> Tensor:
-        """Refine ``coarse``, resized to the size of ``x``."""
+        """Refine a coarse map.
+
+        Args:
+            x: Level, (N, in_channels, h, w).
+            coarse: Logits of any size, (N, 1, h', w'), which are resized to that of ``x``.
+
+        Returns:
+            Logits, (N, 1, h, w).
+        """
         coarse = resize_to(coarse, x.shape[-2:], self.align_corners)
         return coarse + self.convs((1 - coarse.sigmoid()) * x)
 

@@ -55,7 +55,16 @@ class SizeAwareBlock(BaseModule):
         self.gates = nn.Sequential(ChannelGate(channels), SpatialGate())
 
     def forward(self, coarse: Tensor, fine: Tensor, align_corners: bool = True) -> Tensor:
-        """Merge ``coarse``, resized to the size of ``fine``, with ``fine``."""
+        """Merge ``coarse``, resized to the size of ``fine``, with ``fine``.
+
+        Args:
+            coarse: (N, c1, h, w).
+            fine: (N, c2, H, W).
+            align_corners: For the resize. Default True.
+
+        Returns:
+            (N, C, H, W).
+        """
         s1 = self.merge_levels(coarse, fine, align_corners)
         s2 = F.relu(self.conv2(s1) + s1, inplace=True)
         s3 = F.relu(self.conv3(s2) + s2 + s1, inplace=True)

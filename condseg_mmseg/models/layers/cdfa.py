@@ -31,7 +31,7 @@ class ContrastDrivenFeatureAggregation(BaseModule):
         kernel_size: Window size k in pixels, odd. Default 3.
         stride: Step between windows in pixels; fg and bg are averaged over stride x stride (ceil
             mode) before the weights. Default 1.
-        padding: Must be k // 2, which None stands for. Default None.
+        padding: k // 2; no other value works. Default None, which is k // 2.
         attn_drop: Dropout of the weights after the softmax. Default 0.
         proj_drop: Dropout after ``proj``. Default 0.
         attn_order: ``('fg', 'bg')`` or ``('bg', 'fg')``. Default ``('fg', 'bg')``.

@@ -34,7 +34,7 @@ from .resize import resize_to
 SWITCH_VARIABLE = 'CONDSEG_MMSEG_REWRITES'
 _on = os.environ.get(SWITCH_VARIABLE, '1') != '0'
 _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
-# where torch no longer has this name, nobody knows of global hooks, and the plain form runs
+# where torch no longer has this name, global hooks cannot be found, and the plain form runs
 _any_global_hook = getattr(torch_module, '_has_any_global_hook', lambda: True)
 
 
@@ -123,6 +123,15 @@ def merge_before_resize(block: Any, coarse: Tensor, fine: Tensor, align_corners:
 
     Each half of the weight takes its own map, and as a bilinear resize commutes with a 1x1
     convolution, the share of the coarse map is computed at its own size.
+
+    Args:
+        block: A :class:`SizeAwareBlock`.
+        coarse: (N, c1, h, w).
+        fine: (N, c2, H, W).
+        align_corners: For the resize.
+
+    Returns:
+        (N, C, H, W).
     """
     conv = block.merge.conv
     first, second = conv.weight.split((coarse.shape[1], fine.shape[1]), dim=1)
@@ -137,6 +146,14 @@ def levels_before_resize(head: Any, maps: list[Tensor], size: tuple[int, int]) -
     The convolutions of the levels run before the resize, with which they commute (BN and ReLU do
     not, and stay after it). The sum over slices of the last weight is the convolution of the
     concatenation, which at full resolution would be the largest tensor of the network.
+
+    Args:
+        head: The head.
+        maps: One of each level, (N, in_channels[i], h_i, w_i).
+        size: Height and width of the logits.
+
+    Returns:
+        Logits, (N, out_channels, *size).
     """
     mixed = (
         _norm_act(level, resize_to(level.conv(x), size, head.align_corners))
@@ -156,6 +173,15 @@ def aggregate_by_products(cdfa: Any, x: Tensor, fg: Tensor, bg: Tensor) -> Tenso
     A convolution returns the memory format of its map, a matrix product any format at no cost. The
     aggregation reads every channel as a plane: contiguous maps, of which the logits have many times
     the channels of all others. The result has the format of ``x``.
+
+    Args:
+        cdfa: A :class:`ContrastDrivenFeatureAggregation`.
+        x: (N, C, H, W).
+        fg: (N, C, H, W).
+        bg: (N, C, H, W).
+
+    Returns:
+        (N, C, H, W).
     """
     guides = {'fg': (fg, cdfa.attn_fg), 'bg': (bg, cdfa.attn_bg)}
     formats = False, _is_channels_last(x)

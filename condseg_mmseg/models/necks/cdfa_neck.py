@@ -36,7 +36,7 @@ class CDFANeck(BaseModule):
           \-> SID -> fg, bg, uc
 
     Any number of levels >= 1 works, finest first, with any strides and channels, and any mmseg
-    head can stand behind it. Maps are resized to the size of the next finer level, whatever it is,
+    head can come after it. Maps are resized to the size of the next finer level, whatever it is,
     so any input size works.
 
     In training mode with ``sid_outputs=True`` fg, bg and uc (of the coarsest level's size) are

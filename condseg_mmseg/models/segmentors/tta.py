@@ -9,7 +9,8 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import nn
+
+from .prediction import predicting_head
 
 
 @MODELS.register_module()
@@ -66,10 +67,7 @@ class BinarySegTTAModel(BaseTTAModel):
             total += scores if one_channel else scores.softmax(dim=0)
         mean = total / len(views)
         if one_channel:
-            head = self.module.decode_head
-            if isinstance(head, nn.ModuleList):  # CascadeEncoderDecoder; its last head predicts
-                head = head[-1]
-            labels = (mean > head.threshold).to(mean)
+            labels = (mean > predicting_head(self.module).threshold).to(mean)
         else:
             labels = mean.argmax(dim=0, keepdim=True)
             mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()

@@ -15,6 +15,7 @@ from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor
 
 from ..layers import resize_to
+from .prediction import without_padding
 
 # of mmseg: what their loss reads is more than the one map that they predict
 _SEVERAL_MAPS = ('EncHead', 'DDRHead', 'PIDHead')
@@ -109,12 +110,8 @@ class ValLossEncoderDecoder(EncoderDecoder):
         maps, labels = [], []
         for image, sample in zip(logits, samples, strict=True):
             label = sample.gt_sem_seg.data
-            left, right, top, bottom = sample.metainfo.get(
-                'img_padding_size', sample.metainfo.get('padding_size', [0] * 4)
-            )
-            height, width = image.shape[-2:]
-            image = image[None, :, top : height - bottom, left : width - right]
-            maps.append(resize_to(image, label.shape[-2:], self.align_corners))
+            image = without_padding(image, sample.metainfo)
+            maps.append(resize_to(image[None], label.shape[-2:], self.align_corners))
             labels.append(SegDataSample(gt_sem_seg=PixelData(data=label)))
         if len({x.shape for x in maps}) == 1:
             groups = [(torch.cat(maps), labels)]

@@ -1,13 +1,5 @@
-# As kvasir_seg.py, at the size of the ablation on a machine without a GPU, in batches of 8.
-_base_ = './kvasir_seg.py'
+# As kvasir_seg_160x160.py, at the size of the ablation on a machine without a GPU.
+_base_ = './kvasir_seg_160x160.py'
 from condseg_mmseg.configs import at_size  # noqa: E402
 
-img_size = (96, 96)
-resize = dict(scale=img_size)
-train_pipeline = at_size(_base_.train_pipeline, img_size)
-stage1_train_pipeline = at_size(_base_.stage1_train_pipeline, img_size)
-test_pipeline = at_size(_base_.test_pipeline, img_size)
-tta_pipeline = at_size(_base_.tta_pipeline, img_size)
-train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+globals().update(at_size(_base_, (96, 96)))  # img_size, pipelines, dataloaders

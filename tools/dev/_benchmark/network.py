@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from condseg_mmseg.configs import read_config
+from condseg_mmseg.engine.checkpoint_loader import require_checkpoint
 from condseg_mmseg.utils.errors import UserError
 
 from .core import DTYPES, Benchmark
@@ -51,8 +52,8 @@ class NetworkBenchmark(Benchmark):
         self.config = read_config(args.config)
         if 'model' not in self.config:
             raise UserError(f'--config {args.config} has no model')
-        if args.checkpoint is not None and not args.checkpoint.is_file():
-            raise UserError(f'--checkpoint {args.checkpoint} does not exist')
+        if args.checkpoint is not None:
+            require_checkpoint(args.checkpoint)
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
