@@ -14,22 +14,24 @@
 # holds the checkpoints. Data are in data/kvasir-seg and data/cvc-clinicdb-odd, or in DATA=DIR.
 # PYTHON=FILE names the interpreter. --try does all this on a CPU, with a few small steps.
 set -euo pipefail
-usage='usage: tools/dev/gpu_day.sh OUT [--resnet50 FILE] [--try]'
+wrong() { echo "usage: tools/dev/gpu_day.sh OUT [--resnet50 FILE] [--try]" >&2 && exit 2; }
 out='' weights='' try=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --resnet50) weights=$(realpath -e "${2:?$usage}") && shift ;;
+    --resnet50) [ -f "${2:-}" ] || wrong; weights=$(realpath "$2"); shift ;;
     --try) try=1 ;;
-    -*) echo "$usage" >&2 && exit 2 ;;
+    -*) wrong ;;
     *) out=$(realpath -m "$1") ;;
   esac
   shift
 done
-[ -n "$out" ] || { echo "$usage" >&2 && exit 2; }
+[ -n "$out" ] || wrong
 data=$(realpath -m "${DATA:-data}")
 python=${PYTHON:-python}
 cd "$(dirname "$0")/../.."
 mkdir -p "$out"
+# what is published names folders of the checkout as it sees them
+out=$(realpath --relative-base=. "$out") data=$(realpath -m --relative-base=. "$data")
 
 device=cuda epochs=(20 60) loader=(num_workers=8)
 bench=(--batch 8 --compile) cases=()
@@ -62,7 +64,7 @@ for tf32 in off:NVIDIA_TF32_OVERRIDE=0 on:TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1; do
 done
 benchmark op_bfloat16 NVIDIA_TF32_OVERRIDE=0 op --dtype bfloat16 "${cases[@]}"
 
-kvasir=$data/kvasir-seg/ name=256x256 size=kvasir-seg-256x256
+kvasir=$data/kvasir-seg/ size=kvasir-seg-256x256
 both=(optim_wrapper.type=AutocastOptimWrapper)
 for part in train val test; do
   both+=("${part}_dataloader.dataset.data_root=$kvasir")
@@ -92,4 +94,5 @@ score() {  # NAME OPTION ...: the last checkpoint
 score "${encoder}_val" test_dataloader.dataset.ann_file=val.txt
 score "${encoder}_unseen" "test_dataloader.dataset.data_root=$data/cvc-clinicdb-odd/" \
   test_dataloader.dataset.ann_file=all.txt test_dataloader.dataset.pipeline.2.mode=threshold
+sed -i "/\"name\": \"$(hostname)\",/d" "$out"/*.json  # of the machine
 echo "$(date +%T) all done: $out"
