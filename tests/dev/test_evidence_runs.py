@@ -5,6 +5,7 @@ import functools
 import pytest
 from helpers import load_script
 from mmengine.config import Config
+from run_queue import METRIC
 
 from condseg_mmseg.configs import find_config
 
@@ -62,6 +63,12 @@ def test_unseen_videos_are_scored_by_the_test_pipeline():
             type='LoadBinaryMask', mode='threshold'
         )
         assert 'mode' not in config.val_dataloader.dataset.pipeline[2]
+
+
+def test_the_first_metric_scores_every_image():
+    for run in RUNS:
+        config = read(run.configs[-1])
+        assert value_of(config, METRIC).type == 'PerImageBinaryMetric'
 
 
 def test_trials_change_what_they_say():

@@ -23,7 +23,7 @@ from dev_common import ROOT, trained, unaveraged
 from evidence_runs import UNSEEN
 from mmengine.config import Config
 from run_files import compact
-from run_queue import EXTRA, metric_key
+from run_queue import EXTRA, METRIC
 
 from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
 from condseg_mmseg.engine.checkpoint_loader import read_weights
@@ -126,15 +126,15 @@ def score(folder: Path, name: str, results: Path) -> dict[str, Any]:
     Returns:
         By data set: ``on``, ``images``, ``mDice`` and ``mIoU``.
     """
-    scores, config = {}, Config.fromfile(folder / f'{name}.py')
+    scores = {}
     # one folder for both: mmengine keeps its visualizer, and with it the first one
     with tempfile.TemporaryDirectory() as temporary:
         for key, (what, options) in SETS.items():
             file = Path(temporary) / f'{key}.csv'
-            extra = {f'{metric_key(config, name)}.extra_metrics': EXTRA}
             found = evaluate_checkpoint(
                 folder / f'{name}.py', folder / f'{name}.safetensors',
-                cfg_options={**options, **extra}, csv=file, work_dir=temporary,
+                cfg_options={**options, f'{METRIC}.extra_metrics': EXTRA},
+                csv=file, work_dir=temporary,
             )  # fmt: skip
             write_text(results / f'{name}_{key}.csv', compact(file.read_text(encoding='utf-8')))
             rounded = {
