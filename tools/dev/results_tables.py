@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,13 +52,13 @@ def false_alarms(runs: Sequence[Trained]) -> list[str]:
     return [over_seeds(100.0 * (marked > 0)), over_seeds(marked, 2)]
 
 
-def gmac(run: Trained) -> float:
-    """Multiply-adds of one image in 1e9, as the metafile of its config has them."""
-    for path in sorted((ROOT / 'configs').glob('*/metafile.yml')):
-        for model in yaml.safe_load(path.read_text(encoding='utf-8'))['Models']:
-            if model['Name'] == run.record['configs'][-1]:
-                return model['Metadata']['FLOPs'] / 1e9
-    raise UserError(f'{run.path}: no metafile has its config, {run.record["configs"][-1]}')
+@functools.cache
+def _gmac() -> dict[str, float]:
+    """Config -> multiply-adds of one image in 1e9, as the metafiles have them."""
+    files = sorted((ROOT / 'configs').glob('*/metafile.yml'))
+    metafiles = [yaml.safe_load(path.read_text(encoding='utf-8')) for path in files]
+    models = [model for metafile in metafiles for model in metafile['Models']]
+    return {model['Name']: model['Metadata']['FLOPs'] / 1e9 for model in models}
 
 
 def step_seconds(run: Trained, root: Path) -> str:
@@ -87,7 +88,8 @@ def scores_table(runs: Runs, root: Path, kind: str = '') -> str:
         if not kind:
             row += [*false_alarms(found), over_seeds(stacked(found, '_best'))]
             row.append(step_seconds(found[0], root))
-            row += [number(found[0].record['parameters_m']), number(gmac(found[0]))]
+            record = found[0].record
+            row += [number(record['parameters_m']), number(_gmac()[record['configs'][-1]])]
         rows.append(row)
     return table(head, rows, aligned=False)
 

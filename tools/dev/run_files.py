@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,13 @@ class Trained(NamedTuple):
 
     def scores(self, kind: str = '') -> ScoreFile:
         """Scores of every image; ``kind`` is the end of the file's name, such as ``_unseen``."""
-        return read_scores(self.path.with_name(f'{self.path.stem}{kind}.csv'))
+        file = self.path.with_name(f'{self.path.stem}{kind}.csv')
+        return _read(file, file.stat().st_mtime_ns if file.exists() else 0)
+
+
+@functools.cache
+def _read(file: Path, changed: int) -> ScoreFile:
+    return read_scores(file)
 
 
 Runs = dict[str, list[Trained]]
