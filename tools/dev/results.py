@@ -3,7 +3,8 @@
     python tools/dev/results.py
 
 It writes docs/results/comparison/README.md, and what is between the lines <!-- results --> and
-<!-- /results --> of docs/results/uncertainty/README.md and, once the table has runs, of README.md.
+<!-- /results --> of docs/results/uncertainty/README.md and, once every method has a run, of
+README.md.
 Sections whose runs are not there yet are left out. Nothing is trained or scored.
 """
 
@@ -148,9 +149,9 @@ def page(root: Path = ROOT) -> str:
 
 
 def readme(root: Path = ROOT) -> str:
-    """The block of README.md: the table of the comparison; '' before it has runs."""
+    """The block of README.md: the table; '' before every method has a run."""
     runs = finished('table', root)
-    if not runs:
+    if runs.keys() != METHODS.keys():
         return ''
     head = ['method', '120 images: mDice', 'mIoU', 'unseen: mDice', 'mIoU']
     rows = []
