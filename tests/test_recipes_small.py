@@ -126,6 +126,7 @@ STAGE1_LITE0 = {
     'segmentor': 'ConsistencyReinforcement',
     'train': [t.replace('(-45, 45)', '(-90, 90)') for t in AUGMENTED],
 }
+LITE2_WIDTHS = (16, 24, 48, 120)
 PLAIN = {'skipped blocks': True, 'hooks': ['ChannelsLastHook']}
 SIX = PLAIN | at(160) | cosine(6) | {'rate of the encoder, of the rest': ([0.0002], [0.001])}
 THREE = PLAIN | at(96) | cosine(3) | {'rate of the encoder, of the rest': ([0.0006], [0.003])}
@@ -193,6 +194,11 @@ TABLE = {
     'condseg_lite0_1xb8-9e_kvasir-seg-160x160': (LITE0, cosine(9)),
     'condseg_lite0_1xb8-6e_kvasir-seg-160x160': (LITE0, SIX),
     'condseg-stage1_lite0_1xb8-3e_kvasir-seg-160x160': (STAGE1_LITE0, {}),
+    'condseg_lite2_1xb8-9e_kvasir-seg-160x160': (
+        LITE0, cosine(9) | narrow(LITE2_WIDTHS, 4, 64)),
+    'condseg-stage1_lite2_1xb8-3e_kvasir-seg-160x160': (
+        STAGE1_LITE0, fusion(*LITE2_WIDTHS, channels=32)),
+    'fpn_lite2_1xb8-12e_kvasir-seg-160x160': (LITE0, fpn(104, [2, 4, 8, 16])),
     'condseg_lite0_1xb8-3e_kvasir-seg-96x96': (LITE0, THREE),
     'condseg-one-stage_lite0_1xb8-3e_kvasir-seg-96x96': (LITE0, THREE | ONE_STAGE),
     'condseg-stage1_lite0_1xb8-2e_kvasir-seg-96x96': (

@@ -5,6 +5,7 @@ import functools
 import pytest
 from helpers import load_script
 from mmengine.config import Config
+from run_queue import METRIC
 
 from condseg_mmseg.configs import find_config
 
@@ -24,9 +25,11 @@ NOTHING = [80.0, 80.49, 79.0, 80.0, 80.0]
 BOTH_RATES = [80.0, 80.5, 81.0, 79.0, 80.0]
 ONE = [70.0, 70.0, 70.0, 70.0, 71.0]
 CHOSEN = dict.fromkeys(plan.METHODS, plan.TRIALS[COLOURS])
+SECONDS = {names[-1]: 2.0 if 'ConDSeg' in label else 1.0 for label, names in plan.METHODS.items()}
 RUNS = [
     *plan.search_runs(scores(BOTH_RATES, ONE) | {f'ConDSeg: {plan.TOGETHER}': 82.0}),
-    *plan.table_runs(CHOSEN), *plan.minutes_runs(CHOSEN, {'FPN': 34}), *plan.ablation_runs(CHOSEN),
+    *plan.table_runs(CHOSEN), *plan.ablation_runs(CHOSEN), *plan.lite2_runs(CHOSEN),
+    *plan.minutes_runs(CHOSEN, dict.fromkeys(plan.OTHERS, 80.0), SECONDS),
 ]  # fmt: skip
 read = functools.cache(lambda name: Config.fromfile(find_config(name)))
 
@@ -62,6 +65,12 @@ def test_unseen_videos_are_scored_by_the_test_pipeline():
         assert 'mode' not in config.val_dataloader.dataset.pipeline[2]
 
 
+def test_the_first_metric_scores_every_image():
+    for run in RUNS:
+        config = read(run.configs[-1])
+        assert value_of(config, METRIC).type == 'PerImageBinaryMetric'
+
+
 def test_trials_change_what_they_say():
     config = Config(read(plan.METHODS['ConDSeg'][0]).to_dict())
     steps = config.train_dataloader.dataset.pipeline
@@ -84,10 +93,26 @@ def test_all_methods_take_the_same_iterations():
         assert stages in ([12], [3, 9])  # stage 1: a quarter
 
 
+def test_the_larger_encoder_changes_nothing_else():
+    recipes = {label: {plan.RATE: i} for i, label in enumerate(plan.METHODS)}
+    for run in plan.lite2_runs(recipes)[:2]:
+        smaller = run.label.removesuffix(', Lite2')
+        assert run.options == recipes[smaller]
+        for name, other in zip(run.configs, plan.METHODS[smaller], strict=True):
+            config, old = (Config(read(x).to_dict()) for x in (name, other))
+            assert config.model.backbone.pop('arch') == 'lite2'
+            for model in (config.model, old.model):
+                (model.neck or model.decode_head).pop('in_channels')
+            assert config.to_dict() == old.to_dict()
+
+
 def test_any_prefix_can_be_published():
-    seeds = [run.seed for run in plan.table_runs(CHOSEN)]
-    assert seeds == sorted(seeds)
-    assert len({(run.label, run.seed) for run in plan.table_runs(CHOSEN)}) == 7 * 3 == len(seeds)
+    for part in (plan.table_runs, plan.ablation_runs, plan.lite2_runs):
+        seeds = [run.seed for run in part(CHOSEN)]
+        assert seeds == sorted(seeds)
+        assert set(seeds) == {0, 1, 2}
+        assert len({(run.label, run.seed) for run in part(CHOSEN)}) == len(seeds)
+    assert len(plan.table_runs(CHOSEN)) == 7 * 3
 
 
 def test_the_search_tries_five_recipes_and_then_the_two_that_won():

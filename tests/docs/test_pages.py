@@ -5,6 +5,7 @@ import re
 import shlex
 
 import pytest
+import results
 from helpers import ROOT
 
 from condseg_mmseg.cli import make_parser
@@ -96,5 +97,7 @@ def test_readme_is_short_and_has_the_scores_of_the_model_card():
     card = (ROOT / 'weights' / 'README.md').read_text(encoding='utf-8')
     rows = [line for line in card.splitlines() if line.startswith('| ')]
     assert len(rows) == 4
-    assert '\n'.join(rows) in readme
-    assert len(without_code(readme).split()) < 600
+    if not results.readme():  # else the table of the comparison takes their place
+        assert '\n'.join(rows) in readme
+    sentences = re.sub(r'(?m)^\|.*$', '', without_code(readme))
+    assert len(sentences.split()) < 550

@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 import condseg_mmseg  # noqa: F401 - registers our types
+from condseg_mmseg.engine.atomic_checkpoint import newest_whole
 from condseg_mmseg.utils.environment import environment
 from condseg_mmseg.utils.errors import UserError
 
@@ -103,6 +104,19 @@ def unaveraged(checkpoint: Path, to: Path) -> Path:
     to.parent.mkdir(parents=True, exist_ok=True)
     torch.save({'meta': content['meta'], 'state_dict': trained}, to)
     return to
+
+
+def trained(run: Path) -> tuple[Path, Path]:
+    """Config and last checkpoint of a folder of run_queue.py; of two stages those of the second.
+
+    Raises:
+        UserError: There is no checkpoint.
+    """
+    two = (run / 'stage2.py').exists()
+    checkpoint, _ = newest_whole(run / 'train' / ('stage2' if two else ''))
+    if checkpoint is None:
+        raise UserError(f'{run} holds no checkpoint of a training')
+    return run / ('stage2.py' if two else 'config.py'), checkpoint
 
 
 def replace_block(text: str, name: str, new: str) -> str:

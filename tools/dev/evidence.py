@@ -1,11 +1,11 @@
 """Make the runs of docs/results/plan.md, one after the other.
 
-    python tools/dev/evidence.py search|table|minutes|ablation OUT_DIR [--only LABEL]
+    python tools/dev/evidence.py search|table|minutes|ablation|lite2 OUT_DIR [--only LABEL]
     python tools/dev/evidence.py search OUT_DIR --list
 
-Start it in the folder that holds data/kvasir-seg and data/cvc-clinicdb-odd; the crops are made
-beside them (polyp_free.py). Logs and checkpoints go
-into OUT_DIR/PART/LABEL/seed0 and so on (see run_queue.py). The same command again goes on after any
+Start it in the folder that holds data/kvasir-seg and data/cvc-clinicdb-odd; what
+polyp_free.py and other_light.py make goes beside them. Logs and checkpoints go into
+OUT_DIR/PART/LABEL/seed0 and so on (see run_queue.py). The same command again goes on after any
 stop: finished runs are not repeated, others go on from their last whole checkpoint. It waits for a
 training that outlived a killed queue.
 
@@ -16,6 +16,7 @@ committed. A run that has them is finished, also where OUT_DIR is lost::
     LABEL-seed0_best.csv         the best one on that list, by mIoU
     LABEL-seed0_unseen.csv       last checkpoint, on videos that nothing was trained on
     LABEL-seed0_polyp_free.csv   last checkpoint, on crops of that list without a polyp
+    LABEL-seed0_light.csv        last checkpoint, on that list in other light
     LABEL-seed0_unaveraged.csv   of the search: last checkpoint, weights without the average
     LABEL-seed0.json             scores by epoch, time, commit, versions, machine, options
 
@@ -26,8 +27,6 @@ need its files. A run whose numbers are no longer finite is made once more with 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import math
 import sys
@@ -37,19 +36,20 @@ from typing import Any
 
 import evidence_runs
 from dev_common import ROOT, check, exit_on_sigterm, slug
-from evidence_runs import POLYP_FREE, UNSEEN, Planned
+from evidence_runs import BASELINES, LIGHT, POLYP_FREE, SEEDS, UNSEEN, Planned
+from other_light import relight_all
 from polyp_free import cut
-from run_queue import EXTRA, Run, Scored, make
+from run_files import compact, finished, stacked
+from run_queue import Run, Scored, make
 
 from condseg_mmseg.engine.atomic_checkpoint import numbered_checkpoints
-from condseg_mmseg.evaluation.score_file import read_scores
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.lock import locked
 
-PARTS = ('search', 'table', 'minutes', 'ablation')
-COUNTS = ('tp', 'fp', 'fn', 'tn')  # tp + fn is the size of the object
-CROPS = Path(POLYP_FREE['test_dataloader.dataset.data_root'])
+PARTS = ('search', 'table', 'minutes', 'ablation', 'lite2')
+ROOT_KEY = 'test_dataloader.dataset.data_root'
+MADE = {POLYP_FREE[ROOT_KEY]: cut, LIGHT[ROOT_KEY]: relight_all}  # of the data set beside them
 NOT_FINITE = 'parameters are not finite'  # what CheckFiniteHook says
 
 
@@ -71,11 +71,23 @@ class Evidence:
 
     def scores(self) -> dict[str, float]:
         """Label of a finished trial of the search -> mDice of its last weights, not averaged."""
-        found = {}
-        for path in sorted(self.results.glob('search/*.json')):
-            dice = read_scores(path.with_name(f'{path.stem}_unaveraged.csv')).scores['dice']
-            found[json.loads(path.read_text())['label']] = round(float(dice.mean()), 2)
-        return found
+        runs = finished(self.results / 'search')
+        dice = {label: stacked(found, '_unaveraged').mean() for label, found in runs.items()}
+        return {label: round(float(value), 2) for label, value in dice.items()}
+
+    def baselines(self) -> dict[str, float]:
+        """Baseline -> mDice on the 120 images, of the last checkpoints of the table.
+
+        Raises:
+            UserError: It lacks a run.
+        """
+        runs = finished(self.results / 'table')
+        counts = {label: len(runs.get(label, ())) for label in BASELINES}
+        if missing := [f'{label} ({n})' for label, n in counts.items() if n < len(SEEDS)]:
+            raise UserError(
+                f'{self.part}: the table has fewer than {len(SEEDS)} seeds of {", ".join(missing)}'
+            )
+        return {label: float(stacked(runs[label]).mean()) for label in BASELINES}
 
     def planned(self) -> list[Planned]:
         """All runs of the part that are known by now, in order.
@@ -84,23 +96,19 @@ class Evidence:
             UserError: The search has to be finished first, or no run has the label ``only``.
         """
         scores = self.scores()
+        choices = evidence_runs.chosen(scores)
         if self.part == 'search':
             runs = evidence_runs.search_runs(scores)
+        elif choices is None:
+            raise UserError(
+                f'{self.part}: the recipe comes from the search, which is not finished in '
+                f'{self.results / "search"}'
+            )
+        elif self.part == 'minutes':
+            steps = json.loads((self.results / 'steps.json').read_text(encoding='utf-8'))
+            runs = evidence_runs.minutes_runs(choices, self.baselines(), steps['seconds'])
         else:
-            choices = evidence_runs.chosen(scores)
-            if choices is None:
-                raise UserError(
-                    f'{self.part}: the recipe comes from the search, which is not finished in '
-                    f'{self.results / "search"}'
-                )
-            if self.part == 'table':
-                runs = evidence_runs.table_runs(choices)
-            elif self.part == 'minutes':
-                if not evidence_runs.LONGER:
-                    raise UserError('minutes: fill in LONGER of tools/dev/evidence_runs.py first')
-                runs = evidence_runs.minutes_runs(choices, evidence_runs.LONGER)
-            else:
-                runs = evidence_runs.ablation_runs(choices)
+            runs = getattr(evidence_runs, f'{self.part}_runs')(choices)
         labels = dict.fromkeys(run.label for run in runs)
         if self.only is not None:
             runs = [run for run in runs if self.only in (run.label, run.label.partition(':')[0])]
@@ -125,6 +133,7 @@ class Evidence:
         else:
             scored.append(Scored('scores_unseen.csv', 'last', UNSEEN))
             scored.append(Scored('scores_polyp_free.csv', 'last', POLYP_FREE))
+            scored.append(Scored('scores_light.csv', 'last', LIGHT))
         return Run(
             planned.label, planned.seed, planned.configs, self._folder(planned), planned.options,
             scored,
@@ -189,8 +198,10 @@ class Evidence:
             print(f'waiting for a run that is still going on in {self.out_dir}', flush=True)
         failed: list[Planned] = []
         with locked(self.out_dir, patience=math.inf) as lock:
-            if self.part != 'search' and not (CROPS / 'all.txt').exists():
-                print(f'{CROPS}: {cut(CROPS.with_name("kvasir-seg"), CROPS)} crops', flush=True)
+            for folder, fill in MADE.items() if self.part != 'search' else ():
+                to = Path(folder)
+                if not (to / 'all.txt').exists():
+                    print(f'{to}: {fill(to.with_name("kvasir-seg"), to)} images', flush=True)
             while todo := self.todo(failed):
                 print(f'to do: {"; ".join(map(str, todo))}', flush=True)
                 for run, planned in todo.items():
@@ -245,25 +256,6 @@ def _is_locked(folder: Path) -> bool:
         return False
     except UserError:
         return True
-
-
-def compact(scores: str) -> str:
-    """Take from a CSV file of ``PerImageBinaryMetric`` what the tables need.
-
-    Args:
-        scores: Its text.
-
-    Returns:
-        Name of the image, counts, and scores to a thousandth of a percent.
-    """
-    columns = ('img_path', *COUNTS, 'dice', 'iou', *EXTRA)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(columns)
-    for row in csv.DictReader(io.StringIO(scores)):
-        values = [row[name] and f'{float(row[name]):.3f}' for name in columns[5:]]
-        writer.writerow([Path(row['img_path']).stem, *(row[name] for name in COUNTS), *values])
-    return text.getvalue()
 
 
 def make_parser() -> argparse.ArgumentParser:

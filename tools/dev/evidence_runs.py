@@ -18,16 +18,16 @@ SEEDS = (0, 1, 2)
 class Planned(NamedTuple):
     """One run, which evidence.py makes a ``run_queue.Run`` of."""
 
-    part: str  # search, table, minutes or ablation
+    part: str  # search, table, minutes, ablation or lite2
     label: str
     configs: tuple[str, ...]  # by name; of stage 1 and stage 2, or one
     options: Options
     seed: int
 
 
-def one(method: str, epochs: int = 12) -> tuple[str, ...]:
-    """The config of a method with the encoder of condseg_lite0."""
-    return (f'{method}_lite0_1xb8-{epochs}e_{SIZE}',)
+def one(method: str, epochs: int = 12, encoder: str = 'lite0') -> tuple[str, ...]:
+    """The config of a method."""
+    return (f'{method}_{encoder}_1xb8-{epochs}e_{SIZE}',)
 
 
 # In the order in which each seed trains them.
@@ -40,6 +40,13 @@ METHODS = {
     'PraNet': one('pranet'),
     'FCN head': one('fcn'),
 }
+ABLATION = {'Encoder, light head': one('baseline'), '+ SID and CDFA': one('baseline-sid-cdfa')}
+LITE2 = {
+    'ConDSeg, two stages, Lite2': (
+        *one('condseg-stage1', 3, 'lite2'), *one('condseg', 9, 'lite2'),
+    ),
+    'FPN, Lite2': one('fpn', encoder='lite2'),
+}  # fmt: skip
 
 # What scores a checkpoint on the unseen videos: masks with noise of compression between 0 and 255.
 UNSEEN_MASKS = 'test_dataloader.dataset.pipeline.2'
@@ -50,6 +57,10 @@ UNSEEN: Options = {
 }
 POLYP_FREE: Options = {
     'test_dataloader.dataset.data_root': 'data/kvasir-seg-polyp-free/',
+    'test_dataloader.dataset.ann_file': 'all.txt',
+}
+LIGHT: Options = {
+    'test_dataloader.dataset.data_root': 'data/kvasir-seg-other-light/',
     'test_dataloader.dataset.ann_file': 'all.txt',
 }
 
@@ -71,11 +82,8 @@ TRIALS: dict[str, Options] = {
 }
 TOGETHER = 'what gained, together'
 OTHERS = ('U-Net', 'U-Net++', 'PraNet', 'FCN head')
+BASELINES = ('FPN', *OTHERS)
 GAIN = 0.5  # points of mDice from which a change counts
-
-# Label of a baseline -> epochs that take it as long as ConDSeg takes for its own. Filled in after
-# the steps are timed on an idle machine.
-LONGER: dict[str, int] = {}
 
 
 def epochs(number: int) -> Options:
@@ -165,31 +173,44 @@ def table_runs(choices: Mapping[str, Options]) -> list[Planned]:
     Args:
         choices: Of :func:`chosen`.
     """
-    return [
-        Planned('table', label, configs, choices[label], seed)
-        for seed in SEEDS
-        for label, configs in METHODS.items()
-    ]
+    return _every_seed('table', METHODS, choices)
 
 
-def minutes_runs(choices: Mapping[str, Options], longer: Mapping[str, int]) -> list[Planned]:
-    """Baselines trained as long as ConDSeg.
+def minutes_runs(
+    choices: Mapping[str, Options], dice: Scores, seconds: Mapping[str, float]
+) -> list[Planned]:
+    """FPN and the best other baseline, trained as many minutes as ConDSeg.
 
     Args:
         choices: Of :func:`chosen`.
-        longer: As ``LONGER``.
+        dice: Baseline -> mDice on the 120 images, of the last checkpoints of the table, the mean
+            over the seeds.
+        seconds: Config -> seconds per step.
     """
-    return [
-        Planned('minutes', label, METHODS[label], {**choices[label], **epochs(number)}, 0)
-        for label, number in longer.items()
-    ]
+    found = []
+    for label in ('FPN', max(OTHERS, key=lambda label: dice[label])):
+        ours, baseline = (seconds[METHODS[name][-1]] for name in ('ConDSeg', label))
+        options = {**choices[label], **epochs(round(12 * ours / baseline))}
+        found.append(Planned('minutes', label, METHODS[label], options, 0))
+    return found
 
 
 def ablation_runs(choices: Mapping[str, Options]) -> list[Planned]:
     """What the table lacks: its rows of ConDSeg are the two last steps of the ablation."""
-    steps = {'Encoder, light head': 'baseline', '+ SID and CDFA': 'baseline-sid-cdfa'}
+    return _every_seed('ablation', ABLATION, dict.fromkeys(ABLATION, choices['ConDSeg']))
+
+
+def lite2_runs(choices: Mapping[str, Options]) -> list[Planned]:
+    """The methods of the primary comparison with a larger encoder, by the same recipes."""
+    recipes = {label: choices[label.removesuffix(', Lite2')] for label in LITE2}
+    return _every_seed('lite2', LITE2, recipes)
+
+
+def _every_seed(
+    part: str, methods: Mapping[str, tuple[str, ...]], choices: Mapping[str, Options]
+) -> list[Planned]:
     return [
-        Planned('ablation', label, one(method), choices['ConDSeg'], seed)
+        Planned(part, label, configs, choices[label], seed)
         for seed in SEEDS
-        for label, method in steps.items()
+        for label, configs in methods.items()
     ]

@@ -2,10 +2,11 @@
 
     python tools/dev/pack_weights.py RUN NAME [--unaveraged] [--note TEXT] [--force]
 
-RUN is a folder of run_queue.py, such as runs/table/ConDSeg/seed0. Its last checkpoint becomes
-NAME.safetensors, with the config (NAME.py) and a description (NAME.json: scores, SHA-256, commit).
-The packed files are scored on data/kvasir-seg (val.txt) and data/cvc-clinicdb-odd (all.txt); the
-scores of every image go to docs/results/weights, and README.md, the model card, is written anew.
+RUN is a folder of run_queue.py, such as runs/table/ConDSeg-two-stages/seed0. Its last checkpoint
+becomes NAME.safetensors, with the config (NAME.py) and a description (NAME.json: scores, SHA-256,
+commit). The packed files are scored on data/kvasir-seg (val.txt) and data/cvc-clinicdb-odd
+(all.txt); the scores of every image go to docs/results/weights, and README.md, the model card, is
+written anew.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from dev_common import ROOT, unaveraged
-from evidence import compact
+from dev_common import ROOT, trained, unaveraged
 from evidence_runs import UNSEEN
 from mmengine.config import Config
-from run_queue import EXTRA, metric_key
+from run_files import compact
+from run_queue import EXTRA, METRIC
 
 from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
-from condseg_mmseg.engine.atomic_checkpoint import newest_whole
 from condseg_mmseg.engine.checkpoint_loader import read_weights
 from condseg_mmseg.utils.arguments import check_output
 from condseg_mmseg.utils.errors import UserError
@@ -91,16 +91,13 @@ def pack(
     from safetensors.torch import save_file
 
     check_output('NAME', folder / f'{name}.safetensors', [], force)
-    two = (run / 'stage2.py').exists()
-    checkpoint, _ = newest_whole(run / 'train' / ('stage2' if two else ''))
-    if checkpoint is None:
-        raise UserError(f'{run} holds no checkpoint of a training')
+    file, checkpoint = trained(run)
     meta = torch.load(checkpoint, map_location='cpu', weights_only=True)['meta']
     with tempfile.TemporaryDirectory() as temporary:
         source = unaveraged(checkpoint, Path(temporary) / 'x.pth') if plain else checkpoint
         state = read_weights(source)
     state = {key: value.contiguous() for key, value in state.items()}
-    config = Config.fromfile(run / ('stage2.py' if two else 'config.py'))
+    config = Config.fromfile(file)
     config.model.backbone.update(init_cfg=None)
     if 'pretrained' in config.model.backbone or config.model.backbone.type == 'EfficientNetLite':
         config.model.backbone.pretrained = False  # all weights are here
@@ -129,15 +126,15 @@ def score(folder: Path, name: str, results: Path) -> dict[str, Any]:
     Returns:
         By data set: ``on``, ``images``, ``mDice`` and ``mIoU``.
     """
-    scores, config = {}, Config.fromfile(folder / f'{name}.py')
+    scores = {}
     # one folder for both: mmengine keeps its visualizer, and with it the first one
     with tempfile.TemporaryDirectory() as temporary:
         for key, (what, options) in SETS.items():
             file = Path(temporary) / f'{key}.csv'
-            extra = {f'{metric_key(config, name)}.extra_metrics': EXTRA}
             found = evaluate_checkpoint(
                 folder / f'{name}.py', folder / f'{name}.safetensors',
-                cfg_options={**options, **extra}, csv=file, work_dir=temporary,
+                cfg_options={**options, f'{METRIC}.extra_metrics': EXTRA},
+                csv=file, work_dir=temporary,
             )  # fmt: skip
             write_text(results / f'{name}_{key}.csv', compact(file.read_text(encoding='utf-8')))
             rounded = {

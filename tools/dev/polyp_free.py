@@ -1,15 +1,10 @@
 """Cut out of each image the largest rectangle without a polyp, to count false alarms on.
 
-    python tools/dev/polyp_free.py [FROM] [TO]
-
-FROM (data/kvasir-seg) holds images/, masks/ and val.txt. TO (data/kvasir-seg-polyp-free) becomes a
-data set: crops as PNG, empty masks, all.txt, and crops.csv, which says where they were. A side of a
-crop is at least a third of the image's; an image without such a rectangle has no crop.
+A side of a crop is at least a third of the image's; an image without such a rectangle has no crop.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -66,17 +61,29 @@ def _maximal(empty: np.ndarray) -> Iterator[Rectangle]:
             starts.append((first, height))
 
 
+def pairs(source: Path, names: str) -> Iterator[tuple[str, Path, Path]]:
+    """Name, image and mask of every line of a list of a data set."""
+    for name in read_names(str(source / names)):
+        (image,), (mask,) = (
+            list((source / kind).glob(f'{name}.*')) for kind in ('images', 'masks')
+        )
+        yield name, image, mask
+
+
 def cut(source: Path, target: Path, names: str = 'val.txt') -> int:
-    """Make the data set of crops; its list is written last.
+    """Make the data set of crops.
+
+    Args:
+        source: Data set with ``images``, ``masks`` and the list.
+        target: Folder of crops as PNG, empty masks, ``crops.csv``, which says where they were, and
+            ``all.txt``, the list, which is written last.
+        names: Name of the list. Default ``'val.txt'``.
 
     Returns:
         Number of crops.
     """
     read, rows = TruthReader('auto'), []
-    for name in read_names(str(source / names)):
-        (image,), (mask,) = (
-            list((source / kind).glob(f'{name}.*')) for kind in ('images', 'masks')
-        )
+    for name, image, mask in pairs(source, names):
         found = largest_empty(read(str(mask)))
         if found is None:
             continue
@@ -91,8 +98,3 @@ def cut(source: Path, target: Path, names: str = 'val.txt') -> int:
     write_text(target / 'crops.csv', '\n'.join(lines) + '\n')
     write_text(target / 'all.txt', ''.join(f'{row[0]}\n' for row in rows))
     return len(rows)
-
-
-if __name__ == '__main__':
-    paths = sys.argv[1:] or ['data/kvasir-seg', 'data/kvasir-seg-polyp-free']
-    print(f'{cut(*map(Path, paths))} crops')

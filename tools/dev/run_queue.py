@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dev_common import ROOT, made_with, unaveraged
-from mmengine.config import Config
 from run_report import summarize
 
 from condseg_mmseg.configs import read_config
@@ -36,7 +35,7 @@ from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.utils.files import write_json, write_text
 from condseg_mmseg.utils.text import first_ten
 
-METRIC = 'PerImageBinaryMetric'  # writes the CSV file
+METRIC = 'test_evaluator.0'  # PerImageBinaryMetric, which writes the CSV file
 EXTRA = ('weighted_f', 'mae', 'object_recall', 'object_precision')  # beside Dice and IoU
 
 
@@ -76,7 +75,7 @@ class Run:
         scored: What to score. Default: the best checkpoint.
 
     Raises:
-        UserError: A config cannot be read or cannot be scored.
+        UserError: A config cannot be read.
     """
 
     def __init__(
@@ -99,7 +98,6 @@ class Run:
         else:
             self.files = [folder / 'stage1.py', folder / 'stage2.py']
             self.stages = [self.work_dir / file.stem for file in self.files]
-        self.metric_key = metric_key(self.configs[-1], self.sources[-1])
         self.parameters_m: float | None = None  # of the config that is scored
 
     def __str__(self) -> str:
@@ -133,8 +131,8 @@ class Run:
         """The command that scores a checkpoint of a training that has ended; writes its config."""
         config = copy.deepcopy(self.configs[-1])
         keys = {
-            f'{self.metric_key}.csv_path': str((self.folder / scored.csv).absolute()),
-            f'{self.metric_key}.extra_metrics': EXTRA,
+            f'{METRIC}.csv_path': str((self.folder / scored.csv).absolute()),
+            f'{METRIC}.extra_metrics': EXTRA,
         }
         config.merge_from_dict({**scored.options, **keys})
         folder = self.folder / 'test'
@@ -166,17 +164,6 @@ class Run:
             'parameters_m': self.parameters_m,
             **last,
         }
-
-
-def metric_key(config: Config, source: str) -> str:
-    """Dotted key of the metric that writes the CSV file."""
-    evaluators = config.get('test_evaluator')
-    if isinstance(evaluators, dict) and evaluators.get('type') == METRIC:
-        return 'test_evaluator'
-    for index, item in enumerate(evaluators if isinstance(evaluators, (list, tuple)) else []):
-        if item.get('type') == METRIC:
-            return f'test_evaluator.{index}'
-    raise UserError(f'{source}: test_evaluator has no {METRIC}, which scores every image')
 
 
 def make(run: Run, lock: IO[str]) -> str:

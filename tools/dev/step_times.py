@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from dev_common import ROOT, build_model, made_with
-from evidence_runs import METHODS
+from evidence_runs import ABLATION, LITE2, METHODS
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -28,6 +28,7 @@ from condseg_mmseg.configs import read_config
 from condseg_mmseg.utils.files import write_json
 from condseg_mmseg.utils.tables import number, table
 
+TIMED = METHODS | ABLATION | LITE2
 OUT = ROOT / 'docs' / 'results' / 'comparison' / 'steps.json'
 
 
@@ -66,7 +67,7 @@ def noise(batch: int, height: int, width: int) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     torch.set_num_threads(args.threads)
-    configs = sorted({config for of_method in METHODS.values() for config in of_method})
+    configs = sorted({config for of_method in TIMED.values() for config in of_method})
     steps = {config: step_of(config) for config in configs}
     times: dict[str, list[float]] = {config: [] for config in configs}
     for turn in range(2 + args.steps):
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     seconds = {config: round(statistics.median(values), 3) for config, values in times.items()}
     rows = [
         [label, ' + '.join(of_method), ' + '.join(number(seconds[name]) for name in of_method)]
-        for label, of_method in METHODS.items()
+        for label, of_method in TIMED.items()
     ]
     print(table(['method', 'config', 'seconds per step'], rows))
     write_json(args.out, dict(seconds=seconds, steps=args.steps, made_with=made_with(args.threads)))

@@ -25,6 +25,7 @@ ENCODERS = {
     'r50': 'ResNet-50',
     'r18': 'ResNet-18',
     'lite0': 'EfficientNet-Lite0',
+    'lite2': 'EfficientNet-Lite2',
     'b16': 'U-Net',
 }
 PRESETS = ('default', 'official', 'paper')
