@@ -1,5 +1,6 @@
 """What several test files need: parity fixtures and small networks."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -57,6 +58,11 @@ def fixture(name: str) -> dict[str, np.ndarray]:
 
 def reference_state(keys_file: str, seed: int) -> dict[str, Tensor]:
     """Make the state dict of the published network that the fixtures were computed with."""
+    return dict(_reference_state(keys_file, seed))
+
+
+@functools.cache
+def _reference_state(keys_file: str, seed: int) -> dict[str, Tensor]:
     folder = SHIPPED if (SHIPPED / keys_file).is_file() else SHARED
     keys = json.loads((folder / keys_file).read_text())
     return {k: torch.from_numpy(np.asarray(fill.fill(seed, k, tuple(s)))) for k, s in keys.items()}
