@@ -18,6 +18,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(__file__).resolve().parent / 'data' / 'parity'
 SHARED = ROOT.parent / 'shared' / 'parity'
 
+# Versions of the maintained forks, and what pip is given to replace or install the stack
+FORKS = dict(mmengine='0.10.12', mmcv='2.3.6', mmseg='1.4.2')
+UNINSTALL = (
+    'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation '
+    'onedl-mmcv onedl-mmengine onedl-mmsegmentation'
+)
+INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
+
 
 def load_script(path: str) -> ModuleType:
     """Import a script of the repository, given relative to its root, as a module."""

@@ -121,7 +121,9 @@ def test_fast_has_higher_derivatives(case):
             out = torch.cat([x.flatten() for x in gradients])
         results.append(found)
     for actual, expected in zip(*results, strict=True):
-        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            actual, expected, rtol=0, atol=1e-12 * float(expected.abs().max())
+        )
 
 
 @pytest.mark.parametrize(('dtype', 'bound'), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
