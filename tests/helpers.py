@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,18 @@ def load_script(path: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def run_tool(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: object) -> int | str | None:
+    """Run a script in this process, which is seconds faster than in a new one; its exit status."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
+        patch.syspath_prepend(str(path.parent))  # as Python does
+        try:
+            runpy.run_path(str(path), run_name='__main__')
+        except SystemExit as stop:
+            return stop.code
+    return None
 
 
 FULL = os.environ.get('CONDSEG_MMSEG_TESTS') == 'full'

@@ -10,27 +10,13 @@ from helpers import FORKS, INSTALL, ROOT, UNINSTALL
 from condseg_mmseg.stack import OLDEST
 
 
-@pytest.mark.parametrize(
-    'arguments',
-    [
-        ['-c', 'import condseg_mmseg'],
-        ['tools/train.py', 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'],
-        ['tools/analysis_tools/compare.py', 'none', 'none'],
-    ],
-)
-def test_the_notes_are_not_seen(root, tmp_path, arguments):
-    command = [arguments[0], *arguments[1:]]
-    if command[0] != '-c':
-        command = [str(root / command[0]), *(str(root / a) if '/' in a else a for a in command[1:])]
+def test_an_import_prints_nothing(root, tmp_path):
+    """Neither the notes of the forks nor others."""
     done = subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, '-c', 'import condseg_mmseg'],
         cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(root)), capture_output=True, text=True,
     )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert 'OneDL' not in said
-    assert 'MultiScaleDeformableAttention' not in said
-    if command[0] == '-c':
-        assert (done.returncode, said) == (0, '')
+    assert (done.returncode, done.stdout + done.stderr) == (0, '')
 
 
 def _import_with_stand_ins(tmp_path, root, versions):
