@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmseg.apis import MMSegInferencer
@@ -16,6 +17,7 @@ from condseg_mmseg.apis import _predictor
 from condseg_mmseg.apis.predict import load_predictor, predict, predict_files
 from condseg_mmseg.evaluation.uncertainty import uncertainty
 from condseg_mmseg.utils.errors import UserError
+from condseg_mmseg.visualization.contact_sheet import sid_in_eval
 from condseg_mmseg.visualization.prediction_files import read_labels
 
 SEVERAL = PLAIN.replace('num_classes=2, out_channels=1, threshold=0.5', 'num_classes=5').replace(
@@ -155,8 +157,17 @@ def test_uncertainty(condseg, predictor):
     entropy = predict(load_predictor(**options, uncertainty='entropy'), image).uncertainty
     np.testing.assert_allclose(entropy, uncertainty('entropy', p).numpy(), atol=1e-6)
     sid = predict(load_predictor(**options, uncertainty='sid'), image).uncertainty
-    assert sid.shape == (61, 83)
-    assert 0 <= sid.min() < sid.max() <= 1
+    model = predictor.model
+    inputs = predictor.batch(model, predictor.read(image))['inputs']
+    with torch.no_grad(), sid_in_eval(model):
+        maps = model.auxiliary_head(model.extract_feat(inputs))
+    # at the size of the input first, as the sheets show them
+    fg, bg = (
+        F.interpolate(x, inputs.shape[2:], mode='bilinear', align_corners=True) for x in maps[:2]
+    )
+    small = uncertainty('sid', fg.sigmoid()[0, 0], bg.sigmoid()[0, 0]).numpy()
+    np.testing.assert_allclose(sid, cv2.resize(small, (83, 61)), atol=1e-5)
+    assert np.ptp(sid) > 0.1
     with pytest.raises(UserError, match='without --tta'):
         load_predictor(**options, uncertainty='sid', tta=True)
 

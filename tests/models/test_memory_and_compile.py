@@ -15,16 +15,14 @@ from condseg_mmseg.models.layers.rewrites import rewrites
 CHECKPOINTED = {'neck': {'with_cp': True}, 'decode_head': {'with_cp': True}}
 
 
-@pytest.fixture
-def batch():
-    return make_batch()
-
-
 def make_batch():
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(2, 3, 64, 80, generator=generator)
     masks = torch.rand(2, 1, 64, 80, generator=generator) > 0.7
     return images, [SegDataSample(gt_sem_seg=PixelData(data=m.long())) for m in masks]
+
+
+batch = pytest.fixture(make_batch, name='batch')
 
 
 @pytest.mark.parametrize('momentum', [0.1, None])
@@ -88,7 +86,7 @@ TARGETS = (
 def maps_and_gradients(batch, *targets):
     """What hooks see, in float64."""
     model, seen = build().eval().double(), {name: [] for name in targets}
-    for name in targets:
+    for name in seen:
 
         def see(m, args, out, name=name):
             out.retain_grad()
@@ -258,7 +256,7 @@ def test_compiled_prediction_has_no_graph_break_and_the_same_logits(batch, backe
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
-@pytest.mark.slow  # with Inductor it is minutes: benchmark.py train --compile runs that
+@pytest.mark.slow  # minutes with Inductor: benchmark.py train --compile runs that
 @pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
 def test_compiled_training_has_no_graph_break_and_the_same_gradients(batch, parts):
     loss, gradients, statistics, _ = step(build(), batch)

@@ -96,15 +96,16 @@ def test_gradients_equal_the_reference(case, backend):
         torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
-# gradcheck compares random projections of the Jacobian (fast_mode): it takes thousands of columns
-# one by one else, and each column is compared with the reference's
+# Of random projections of the Jacobian (fast_mode), not of its thousands of columns. The tolerance
+# grows with their number: at the default a wrong second derivative passes.
 @pytest.mark.parametrize('case', [(1, 2, 5, 7, 1, 3), (1, 2, 3, 2, 1, 5)], ids=str)
 def test_fast_gradients_equal_finite_differences(case):
     def op(values, logits):
         return outlook_aggregate(values, logits, *case[4:], backend='fast')
 
-    assert torch.autograd.gradcheck(op, inputs(*case), fast_mode=True)
-    assert torch.autograd.gradgradcheck(op, inputs(*case), fast_mode=True)
+    strict = dict(fast_mode=True, atol=1e-8)
+    assert torch.autograd.gradcheck(op, inputs(*case), **strict)
+    assert torch.autograd.gradgradcheck(op, inputs(*case), **strict)
 
 
 @pytest.mark.parametrize('case', [(1, 4, 4, 3, 2, 3), (1, 2, 1, 2, 1, 5)], ids=str)
