@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -143,8 +144,9 @@ def test_options_that_are_given_twice_add_up(files, tmp_path, capsys):
     twice += ['test_dataloader.dataset.ann_file=absent.txt']
     assert main(['evaluate', CONFIG.stem, str(checkpoint), *twice]) == 2
     assert f'no such list: {data}/absent.txt' in capsys.readouterr().err
-    masks, path = str(data / 'masks'), tmp_path / 'a.json'
+    masks, path = tmp_path / 'copies', tmp_path / 'a.json'
+    shutil.copytree(data / 'masks', masks)
     twice = ['--extra-metrics', 'mae', '--extra-metrics', 'hd95', '--json', str(path)]
-    assert main(['evaluate', masks, masks, *twice]) == 0
+    assert main(['evaluate', str(masks), str(data / 'masks'), *twice]) == 0
     results = json.loads(path.read_text())['results']
     assert (results['image/mMAE'], results['image/mHD95']) == (0, 0)
