@@ -66,7 +66,7 @@ test-upstream: ## Run the tests on upstream OpenMMLab, in an environment of its 
 	$(UPSTREAM)/bin/pip install -q -c $(CONSTRAINTS) -e '.[openmmlab,lite,consistency,metrics,dev]' ./weights
 	$(UPSTREAM)/bin/python -m pytest $(PYTEST_ARGS)
 
-results: install ## Rebuild the tables of docs/results/comparison from the committed scores
+results: install ## Rebuild the tables of docs/results, and README's, from the committed scores
 	$(PYTHON) tools/dev/results.py
 
 wheel: install ## Build both wheels, install them into a fresh environment, and run them in another folder

@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 import condseg_mmseg  # noqa: F401
 
 CONFIG = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
+PICTURES = ((61, 83), (97, 53), (131, 131))
 PLAIN = f"""
 _base_ = {str(CONFIG)!r}
 model = dict(
@@ -59,3 +60,17 @@ def make_data(root: Path) -> Path:
             cv2.imwrite(str(root / 'images' / f'{name}.png'), image)
             cv2.imwrite(str(root / 'masks' / f'{name}.png'), mask)
     return root
+
+
+def picture(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """Smooth colours, (H, W, 3)."""
+    small = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def write_pictures(folder: Path, shapes=PICTURES) -> Path:
+    """Write pictures p0.png, sub/p1.png, p2.png and so on, each of another size."""
+    (folder / 'sub').mkdir(parents=True)
+    for i, shape in enumerate(shapes):
+        cv2.imwrite(str(folder / ('sub' if i % 2 else '.') / f'p{i}.png'), picture(shape, i))
+    return folder

@@ -108,10 +108,18 @@ def two_steps(model):
         sum(value for key, value in losses.items() if 'loss' in key).backward()
 
 
-@pytest.mark.parametrize(
-    'name', [n for n in NETWORKS if load(n).model.type == 'ValLossEncoderDecoder']
+def parts(name):
+    model = load(name).model
+    return model.type, *((model.get(part) or {}).get('type') for part in ('neck', 'decode_head'))
+
+
+ONE_OF_EACH = sorted(
+    {parts(n): n for n in NETWORKS if parts(n)[0] == 'ValLossEncoderDecoder'}.values()
 )
-def test_the_plain_segmentor_of_mmseg_takes_the_network(name):
+
+
+@pytest.mark.parametrize('name', ONE_OF_EACH)
+def test_the_plain_segmentor_of_mmseg_takes_neck_and_head(name):
     cfg = Config(load(name).to_dict())
     cfg.merge_from_dict({'model.type': 'EncoderDecoder'})
     if cfg.model.backbone.type == 'EfficientNetLite':

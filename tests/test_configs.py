@@ -9,7 +9,7 @@ from helpers import ROOT
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg import registry
-from shipped_configs import CONFIGS, STEMS, load, named
+from shipped_configs import CONFIGS, NETWORKS, STEMS, load, named
 
 import condseg_mmseg.models.segmentors as segmentors
 from condseg_mmseg.evaluation.per_image_metric import SCORE_KEYS
@@ -68,7 +68,10 @@ def test_a_leaf_shows_its_bases_how_to_run_it_and_what_it_costs(name):
     assert re.search(r'Not trained by us|minutes|hour|4 s on one core', comment[launch.end() :])
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+# each network and each data set
+@pytest.mark.parametrize(
+    'name', sorted({*NETWORKS, *{named(n)['data']: n for n in CONFIGS}.values()})
+)
 def test_a_dumped_config_is_the_same(name, tmp_path):
     load(name).dump(tmp_path / 'dumped.py')
     assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == load(name).to_dict()

@@ -1,14 +1,11 @@
 """The check of the installed stack: what it refuses, and what it says."""
 
 import contextlib
-import os
-import subprocess
-import sys
 import types
 import warnings
 
 import pytest
-from helpers import ROOT
+from helpers import FORKS, INSTALL, UNINSTALL
 
 from condseg_mmseg import stack
 from condseg_mmseg.stack import (
@@ -20,12 +17,6 @@ from condseg_mmseg.stack import (
 )
 
 OLDEST = dict(stack.OLDEST)
-FORKS = dict(mmengine='0.10.12', mmcv='2.3.6', mmseg='1.4.2')
-UNINSTALL = (
-    'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation '
-    'onedl-mmcv onedl-mmengine onedl-mmsegmentation'
-)
-INSTALL = 'pip install "onedl-mmcv>=2.3.6" "onedl-mmengine>=0.10.12" "onedl-mmsegmentation>=1.4.2"'
 NOTHING = dict(mmengine=None, mmcv=None, mmseg=None)
 
 
@@ -204,111 +195,3 @@ def test_exactly_two_notes_of_the_forks_are_kept_back(capsys):
     captured = capsys.readouterr()
     assert captured.out == ''
     assert captured.err == 'Could not import OneDL, once more\nanother\n'
-
-
-@pytest.mark.parametrize(
-    'arguments',
-    [
-        ['-c', 'import condseg_mmseg'],
-        ['tools/train.py', 'configs/condseg/condseg_r18_1xb8-4e_demo-96x96.py'],
-        ['tools/analysis_tools/compare.py', 'none', 'none'],
-    ],
-)
-def test_the_notes_are_not_seen(root, tmp_path, arguments):
-    command = [arguments[0], *arguments[1:]]
-    if command[0] != '-c':
-        command = [str(root / command[0]), *(str(root / a) if '/' in a else a for a in command[1:])]
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(root)), capture_output=True, text=True,
-    )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert 'OneDL' not in said
-    assert 'MultiScaleDeformableAttention' not in said
-    if command[0] == '-c':
-        assert (done.returncode, said) == (0, '')
-
-
-def _import_with_stand_ins(tmp_path, root, versions):
-    """Imports the package in a Python that sees stand-ins for the stack only."""
-    for name, version in versions.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / '__init__.py').write_text(f'__version__ = {version!r}\n')
-    code = (
-        # -S: no site-packages; the check must need nothing from there
-        f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; import condseg_mmseg'
-    )
-    return subprocess.run(
-        [sys.executable, '-E', '-S', '-c', code], capture_output=True, text=True, check=False
-    )
-
-
-def test_import_without_a_stack(tmp_path, root):
-    result = _import_with_stand_ins(tmp_path, root, {})
-    assert result.returncode == 1
-    assert 'ImportError: condseg_mmseg needs MMSegmentation' in result.stderr
-    assert result.stderr.count('is missing') == 3
-    assert result.stderr.rstrip().endswith(INSTALL)
-
-
-def test_import_with_an_old_stack(tmp_path, root):
-    result = _import_with_stand_ins(
-        tmp_path, root, dict(mmengine='0.10.7', mmcv='2.1.0', mmseg='1.1.0')
-    )
-    assert result.returncode == 1
-    assert 'mmseg is 1.1.0, older than 1.2.2' in result.stderr
-    assert 'missing' not in result.stderr
-    assert result.stderr.rstrip().endswith(INSTALL)
-
-
-def test_import_where_mmseg_lacks_a_part(tmp_path, root):
-    """The stand-ins pass the check, and have nothing inside."""
-    result = _import_with_stand_ins(tmp_path, root, OLDEST)
-    assert result.returncode == 1
-    last = result.stderr.rpartition('ImportError: condseg_mmseg needs MMSegmentation')[2]
-    assert '- it does not import in full: ModuleNotFoundError: No module named' in last
-    assert last.rstrip().endswith(f'{UNINSTALL} && {INSTALL}')
-    assert 'direct cause' in result.stderr
-
-
-def test_import_without_libgl(tmp_path, root):
-    for name in ('mmengine', 'mmcv', 'mmseg'):
-        (tmp_path / name).mkdir()
-        text = f'__version__ = {FORKS[name]!r}\n'
-        if name != 'mmengine':
-            text = "raise ImportError('libGL.so.1: cannot open shared object file')\n"
-        (tmp_path / name / '__init__.py').write_text(text)
-    result = _import_with_stand_ins(tmp_path, root, {})
-    assert result.returncode == 1
-    assert 'mmcv does not import: ImportError: libGL.so.1' in result.stderr
-    assert result.stderr.rstrip().endswith('apt-get install libgl1 libglib2.0-0')
-
-
-def test_import_without_a_module_of_ours(tmp_path, root):
-    """The error stays as it is: no installation of the stack would mend it."""
-    (tmp_path / 'condseg_mmseg').mkdir()
-    for name in ('__init__.py', 'stack.py', 'version.py'):
-        text = (root / 'condseg_mmseg' / name).read_text()
-        (tmp_path / 'condseg_mmseg' / name).write_text(text)
-    (tmp_path / 'condseg_mmseg' / 'datasets.py').write_text('from . import lost\n')
-    result = _import_with_stand_ins(tmp_path, root, FORKS)
-    assert result.returncode == 1
-    assert "ImportError: cannot import name 'lost' from" in result.stderr
-    assert 'pip' not in result.stderr
-
-
-@pytest.mark.parametrize('how', ['condseg', '-m', 'import'])
-def test_a_command_without_mmseg_says_what_is_missing_and_what_fixes_it(tmp_path, how):
-    (tmp_path / 'sitecustomize.py').write_text("import sys; sys.modules['mmseg'] = None\n")
-    script = tmp_path / 'condseg'
-    script.write_text('import sys; from condseg_mmseg.cli import main; sys.exit(main())\n')
-    start = dict(condseg=[str(script)], import_=['-c', 'import condseg_mmseg'])
-    start |= {'-m': ['-m', 'condseg_mmseg'], 'import': start.pop('import_')}
-    done = subprocess.run(
-        [sys.executable, *start[how], 'check', '--environment'], capture_output=True, text=True,
-        env=dict(os.environ, PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}'),
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert '  - mmseg is missing (needs >= ' in done.stderr
-    assert 'onedl-mmsegmentation>=1.4.2"' in done.stderr.splitlines()[-1]
-    assert ('Traceback' in done.stderr) == (how == 'import')  # a program sees the exception

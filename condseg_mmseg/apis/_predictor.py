@@ -93,7 +93,9 @@ class Predictor:
             for one in self.models:
                 one.test_cfg = ConfigDict(window)
         self.channels: int = model.out_channels
-        self.threshold = predicting_head(model).threshold  # on the probability, of one channel
+        self.threshold = 0.5  # on the probability, of one channel
+        if self.channels == 1:
+            self.threshold = predicting_head(model).threshold
         self.classes, self.palette = _classes(model)
         self.foreground = _foreground(self.classes)
         if len(self.classes) > 256:
@@ -115,12 +117,14 @@ class Predictor:
 
         Args:
             items: They have ``views``.
-            size: Default None: :data:`BATCH`, fewer where large inputs would take much memory.
+            size: Default None: :data:`BATCH`, fewer where large inputs or many classes would take
+                much memory.
         """
         batch: list[Any] = []
         for item in items:
             shapes = [view.inputs.shape for view in item.views]
-            values = max(view.inputs.size for view in item.views)
+            pixels = max(height * width for _, height, width in shapes)
+            values = pixels * max(3, self.channels)
             most = size or max(1, min(BATCH, BATCH_VALUES // values))
             if batch and (len(batch) == most or shapes != [v.inputs.shape for v in batch[0].views]):
                 yield batch

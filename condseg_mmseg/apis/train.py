@@ -77,14 +77,14 @@ def _written_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        name = error.filename
+        name, kept = error.filename, 'what was saved before is whole'
         if name is None and error.errno in (errno.ENOSPC, errno.EDQUOT):  # of a file that is open
-            name = str(folder / '*')
+            raise UserError(
+                f'a disk is full, that of {folder} or of a temporary file; {kept}'
+            ) from error
         if not isinstance(name, str) or folder.resolve() not in Path(name).resolve().parents:
             raise
-        raise UserError(
-            f'{name} cannot be written: {error.strerror}; what was saved before is whole'
-        ) from error
+        raise UserError(f'{name} cannot be written: {error.strerror}; {kept}') from error
 
 
 def check_imports(cfg: Config, path: Path) -> None:
@@ -115,7 +115,7 @@ def script_arguments(
 
     Args:
         config: File.
-        work_dir: As of :func:`train`, and so are the next ones. Default None.
+        work_dir: As of :func:`train`, like the other arguments. Default None.
         resume: Default False.
         amp: Default False.
         cfg_options: Default ``()``.

@@ -29,9 +29,9 @@ Score a folder of predicted masks or probability maps against a folder of true m
 program made them; or test a checkpoint on the test set of its config, as mmseg does.
 
 PREDICTIONS holds one image per image of MASKS, of the same name (endings may differ): grey values
-0..255 are probabilities, 0/255 and 0/1 masks are recognised. MASKS holds 0/1 or 0/255 masks, each
-file by itself. The scores are those of PerImageBinaryMetric: per image on the foreground, averaged
-over images (docs/scores.md)."""
+0..255 are probabilities, 0/255 and 0/1 masks are recognised. MASKS holds 0/1 or 0/255 masks; which
+of them is decided for each file. The scores are those of PerImageBinaryMetric: per image on the
+foreground, averaged over images (docs/scores.md)."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -74,7 +74,7 @@ def require_fit(
     """Refuse a mask whose values do not fit the mode.
 
     Args:
-        mask: As of :func:`.misfit`, and so are the next ones.
+        mask: As of :func:`.misfit`, like the other arguments.
         name: File, for the message.
         mode: Default ``'auto'``.
         threshold: Default 127.

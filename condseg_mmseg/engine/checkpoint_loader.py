@@ -50,7 +50,8 @@ def require_checkpoint(path: str | Path, advice: str = '') -> Path:
     if path.is_file():
         return path
     where = '' if path.is_absolute() else f' in {Path.cwd()}'
-    sentence = f'there is no checkpoint {path}{where}'
+    there = 'a folder, no checkpoint, is' if path.is_dir() else 'there is no checkpoint'
+    sentence = f'{there} {path}{where}'
     raise MissingCheckpoint(f'{sentence}\n{advice}' if advice else sentence)
 
 

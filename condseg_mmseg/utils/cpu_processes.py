@@ -44,7 +44,7 @@ def join_cpu_processes(arguments: Sequence[str]) -> list[str]:
 
 
 def leave_processes() -> None:
-    """Wait for the other processes and leave the group; a process that only ends may be aborted."""
+    """Wait for the other processes and leave the group; gloo may abort one that does not."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

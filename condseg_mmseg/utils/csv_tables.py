@@ -46,19 +46,21 @@ def read_group_table(
     """
     rows = read_table(data, what)
     header = [cell.lower() for cell in rows[0]] if rows else []
-    wanted = columns or tuple(header[:2])
-    if len(rows) < 2 or len(wanted) < 2 or not set(wanted) <= set(header):
+    found = [header.index(column) for column in columns or () if column in header]
+    name_group = found if columns else [0, 1]
+    if len(rows) < 2 or len(header) < 2 or len(name_group) < 2:
         raise UserError(
             f'{what}: a first line with the columns {",".join(columns or ("name", "group"))} and '
             f'a line for every image are needed, got {",".join(header) or "nothing"}'
         )
-    name, group = (header.index(column) for column in wanted)
+    name, group = name_group
     groups: dict[str, str] = {}
     for row in rows[1:]:
-        if len(row) != len(header) or not row[name] or not row[group]:
+        few, more = row[: len(header)], row[len(header) :]
+        if len(few) <= max(name, group) or not few[name] or not few[group] or any(more):
             raise UserError(
-                f'{what}: the row {",".join(row)} does not have a cell for each of the columns '
-                f'{",".join(header)}'
+                f'{what}: the row {",".join(row)} does not fit the columns {",".join(header)}, of '
+                f'which {header[name]} and {header[group]} must be there'
             )
         add_to_group(groups, row[name], row[group], what)
     return groups

@@ -1,12 +1,11 @@
-"""The paired comparison: figures by hand and against SciPy, joining, and what is refused."""
+"""The paired comparison: figures by hand and against SciPy, over groups and seeds."""
 
-import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from apis.score_files import refuse, run, write
 from helpers import ROOT
 from scipy import stats
 
@@ -14,50 +13,12 @@ from condseg_mmseg.apis.compare import compare
 from condseg_mmseg.cli import main
 from condseg_mmseg.evaluation.bootstrap import bootstrap_interval
 from condseg_mmseg.evaluation.grouped_interval import mean_difference
-from condseg_mmseg.evaluation.score_file import read_scores
 
 RESULTS = ROOT / 'docs' / 'results' / 'kvasir-seg-160x160'
 
 
-def write(path: Path, rows: dict[str, tuple], columns: tuple = ('dice', 'mae')) -> Path:
-    with path.open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(['img_path', *columns])
-        writer.writerows([name, *values] for name, values in rows.items())
-    return path
-
-
-A = dict(a=(50, 10), b=(60, 10), c=(70, 10), d=('', 10), e=(90, 10))
-B = dict(a=(54, 9), b=(58, 10), c=(70, 12), d=(80, 11), e=(91, ''))
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    return write(tmp_path / 'a.csv', A), write(tmp_path / 'b.csv', B)
-
-
-def run(capsys: pytest.CaptureFixture, a: Path, b: Path, *options: object) -> tuple[dict, str]:
-    out = a.parent / 'out' / 'report.json'
-    assert main(['compare', str(a), str(b), '--json', str(out), '--force', *map(str, options)]) == 0
-    return json.loads(out.read_text()), capsys.readouterr().out
-
-
-def refuse(capsys: pytest.CaptureFixture, a: Path, b: Path, *options: object) -> str:
-    out = a.parent / 'refused.json'
-    try:
-        code = main(['compare', str(a), str(b), '--json', str(out), *map(str, options)])
-    except SystemExit as stop:
-        code = stop.code
-    assert code == 2
-    assert not out.exists()
-    return capsys.readouterr().err
-
-
-# ------------------------------------------------------------------------------- figures
-
-
-def test_by_hand(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    report, _ = run(capsys, *files)
+def test_by_hand(two_runs: tuple, capsys: pytest.CaptureFixture) -> None:
+    report, _ = run(capsys, *two_runs)
     dice, mae = report['scores']['dice'], report['scores']['mae']
     # the pair d is undefined in A, e in B
     assert (dice['pairs'], dice['left_out']) == (4, 1)
@@ -95,8 +56,8 @@ def test_interval_and_p_value_against_scipy(tmp_path: Path, capsys: pytest.Captu
     assert other['scores']['iou']['interval'] != found['interval']
 
 
-def test_a_run_against_itself(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    report, out = run(capsys, files[0], files[0])
+def test_a_run_against_itself(two_runs: tuple, capsys: pytest.CaptureFixture) -> None:
+    report, out = run(capsys, two_runs[0], two_runs[0])
     for score, pairs in (('dice', 4), ('mae', 5)):
         found = report['scores'][score]
         assert found['p_wilcoxon'] == 1
@@ -122,8 +83,8 @@ def test_a_score_that_no_pair_has(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert found['interval'] is found['p_wilcoxon'] is None
 
 
-def test_images_that_changed_most(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    report, out = run(capsys, *files, '--top', 2)
+def test_images_that_changed_most(two_runs: tuple, capsys: pytest.CaptureFixture) -> None:
+    report, out = run(capsys, *two_runs, '--top', 2)
     assert report['most_changed'] == dict(
         score='dice',
         images=[
@@ -134,13 +95,13 @@ def test_images_that_changed_most(files: tuple, capsys: pytest.CaptureFixture) -
     lines = [line for line in out.splitlines() if line.startswith(('| a ', '| b '))]
     cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines]
     assert cells == [['a', '50.00', '54.00', '+4.00'], ['b', '60.00', '58.00', '-2.00']]
-    report, _ = run(capsys, *files, '--score', 'mae')
+    report, _ = run(capsys, *two_runs, '--score', 'mae')
     assert [row['image'] for row in report['most_changed']['images']] == ['c', 'a', 'd']
-    assert run(capsys, *files, '--top', 0)[0]['most_changed']['images'] == []
+    assert run(capsys, *two_runs, '--top', 0)[0]['most_changed']['images'] == []
 
 
-def test_text(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    report, out = run(capsys, *files)
+def test_text(two_runs: tuple, capsys: pytest.CaptureFixture) -> None:
+    report, out = run(capsys, *two_runs)
     low, high = report['scores']['dice']['interval']
     (line,) = (line for line in out.splitlines() if line.startswith('| dice '))
     expected = ['dice', '67.50', '68.25', '+0.75', f'{low:+.2f} .. {high:+.2f}']
@@ -168,132 +129,7 @@ def test_published_runs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     assert len([line for line in shown[:20] if line in documented and '|' in line]) > 12
 
 
-# ------------------------------------------------------------------------------- joining
-
-
-def test_order_and_folders_do_not_matter(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    expected, _ = run(capsys, *files)
-    moved = files[1].with_name('moved.csv')
-    write(moved, {f'other/place/{key}.jpg': B[key] for key in reversed(B)})
-    report, out = run(capsys, files[0], moved)
-    assert report['scores'] == expected['scores']
-    assert report['joined_by'] == 'name'
-    assert 'joined by name' in out
-    windows = write(files[1].with_name('windows.csv'), {f'C:\\x\\{k}.png': v for k, v in B.items()})
-    assert run(capsys, files[0], windows)[0]['scores'] == expected['scores']
-
-
-def test_names_with_dots(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    a = write(tmp_path / 'a.csv', {'case.1': (1,), 'case.2': (2,)}, ('dice',))
-    b = write(tmp_path / 'b.csv', {'x/case.1.png': (1,), 'x/case.2.png': (3,)}, ('dice',))
-    assert run(capsys, a, b)[0]['scores']['dice']['b_better'] == 1
-
-
-def test_images_of_one_file_only(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    fewer = write(files[1].with_name('fewer.csv'), {k: B[k] for k in 'abc'} | {'z': (1, 1)})
-    message = refuse(capsys, files[0], fewer)
-    assert f'only in {files[0]}, 2: d, e' in message
-    assert f'only in {fewer}, 1: z' in message
-    assert '--common' in message
-    report, out = run(capsys, files[0], fewer, '--common')
-    assert (report['images'], report['only_a'], report['only_b']) == (3, ['d', 'e'], ['z'])
-    assert 'left out, only in A, 2: d, e' in out
-
-
-def test_same_file_name_in_two_folders(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    rows = {'x/1.png': (1,), 'y/1.png': (2,)}
-    a = write(tmp_path / 'a.csv', rows, ('dice',))
-    b = write(tmp_path / 'b.csv', {k: (v[0] + 1,) for k, v in rows.items()}, ('dice',))
-    assert run(capsys, a, b)[0]['joined_by'] == 'path'
-    fewer = write(tmp_path / 'd.csv', {'x/1.png': (3,)}, ('dice',))
-    report, _ = run(capsys, a, fewer, '--common')
-    assert (report['joined_by'], report['only_a']) == ('path', ['y/1.png'])
-    moved = write(tmp_path / 'c.csv', {f'z/{k}': v for k, v in rows.items()}, ('dice',))
-    assert 'the same file name in several rows: 1' in refuse(capsys, a, moved)
-
-
-def test_nothing_in_common(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    other = write(files[1].with_name('other.csv'), {'q': (1, 1)})
-    assert 'share no image; they name a and q' in refuse(capsys, files[0], other, '--common')
-
-
-def test_scores_of_one_file_only(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    wide = write(files[1].with_name('wide.csv'), {k: (*v, 1) for k, v in B.items()},
-                 ('dice', 'mae', 'hd95'))  # fmt: skip
-    report, out = run(capsys, files[0], wide)
-    assert report['not_shared'] == ['hd95']
-    assert 'scores in one file only: hd95' in out
-    message = refuse(capsys, files[0], wide, '--score', 'hd95')
-    assert '--score hd95 is not in both files; they share dice, mae' in message
-
-
-def test_runs_of_different_protocols_warn(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    columns = ('tp', 'fp', 'fn', 'tn', 'dice', 'size')
-    a = write(tmp_path / 'a.csv', dict(x=(5, 0, 5, 90, 66, 'small'), y=(5, 5, 5, 85, 50, 'large')),
-              columns)  # fmt: skip
-    b = write(tmp_path / 'b.csv', dict(x=(6, 0, 4, 90, 75, 'small'), y=(9, 9, 9, 373, 50, 'large')),
-              columns)  # fmt: skip
-    assert main(['compare', str(a), str(b)]) == 0
-    err = capsys.readouterr().err
-    assert '1 images were scored at different sizes and 1 against truths of different areas' in err
-    assert main(['compare', str(a), str(a)]) == 0
-    assert 'warning' not in capsys.readouterr().err
-
-
-# --------------------------------------------------------------------------- wrong input
-
-
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('', 'expected the columns img_path and at least one score.*an empty file'),
-        ('name,dice\na,1\n', 'got name, dice'),
-        ('img_path,tp,fp,fn,tn\na,1,1,1,1\n', 'at least one score'),
-        ('img_path,dice\n', 'holds no image'),
-        ('img_path,dice\na,1\na,2\n', 'the same image in several rows: a'),
-        ('img_path,dice\na,x\n', "line 2, column dice: 'x' is no number"),
-        ('img_path,dice\na,inf\n', "line 2, column dice: 'inf' is no number"),
-        ('img_path,tp,dice\na,,1\nb,q,1\n', "line 3, column tp: 'q' is no number"),
-        ('img_path,dice\na,1,2\n', 'line 2: 3 cells under 2 columns'),
-        ('img_path,dice,dice\na,1,2\n', 'a column is there twice'),
-    ],
-)
-def test_files_of_other_kinds(
-    files: tuple, text: str, message: str, capsys: pytest.CaptureFixture
-) -> None:
-    wrong = files[0].with_name('wrong.csv')
-    wrong.write_text(text)
-    with pytest.raises(ValueError, match=f'wrong.csv.*{message}'):
-        read_scores(wrong)
-    assert str(wrong) in refuse(capsys, files[0], wrong)
-
-
-def test_wrong_options(files: tuple, capsys: pytest.CaptureFixture) -> None:
-    assert 'got -1' in refuse(capsys, *files, '--top', -1)
-    assert 'got 0' in refuse(capsys, *files, '--resamples', 0)
-    picture = files[0].with_name('picture.png')
-    picture.write_bytes(b'\x89PNG')
-    for path in (picture, files[0].with_name('nothing.csv')):
-        message = f'{path} cannot be read as a CSV file of scores: '
-        assert message in refuse(capsys, files[0], path)
-    assert main(['compare', str(files[0]), str(files[1]), '--json', str(files[0].parent)]) == 2
-    assert 'is a folder: give a file' in capsys.readouterr().err
-    kept = write(files[0].with_name('kept.json'), {})
-    before = kept.read_text()
-    assert main(['compare', str(files[0]), str(files[1]), '--json', str(kept)]) == 2
-    assert 'is there already: add --force to replace it' in capsys.readouterr().err
-    assert kept.read_text() == before
-
-
-def test_missing_scipy_names_the_extra(
-    files: tuple, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, 'scipy', None)
-    monkeypatch.setitem(sys.modules, 'scipy.stats', None)
-    assert 'pip install "condseg-mmseg[metrics]"' in refuse(capsys, *files)
-
-
-# ------------------------------------------------------------------------ groups and seeds
+# -------------------------------------------------------------------------------- groups and seeds
 
 
 def many(folder: Path, side: str, seeds: int, rng: np.random.Generator) -> tuple[list, np.ndarray]:
@@ -335,8 +171,8 @@ def test_groups_and_seeds_are_those_of_the_grouped_interval(tmp_path: Path, caps
     assert f'{expected.detectable:.2f}' in text
 
 
-def test_two_files_keep_their_interval_and_gain_what_is_detectable(files, capsys) -> None:
-    report, _ = run(capsys, *files)
+def test_two_files_keep_their_interval_and_gain_what_is_detectable(two_runs, capsys) -> None:
+    report, _ = run(capsys, *two_runs)
     dice = report['scores']['dice']
     assert report['groups'] is None
     gains = np.array([[4.0, -2, 0, 1]])
@@ -345,9 +181,9 @@ def test_two_files_keep_their_interval_and_gain_what_is_detectable(files, capsys
     assert dice['interval'] != pytest.approx([expected.low, expected.high])  # a bootstrap
 
 
-def test_wrong_groups_and_seeds_are_refused(files, capsys) -> None:
+def test_wrong_groups_and_seeds_are_refused(two_runs, capsys) -> None:
     assert 'has no column video; it has img_path, dice, mae' in refuse(
-        capsys, *files, '--groups', 'video'
+        capsys, *two_runs, '--groups', 'video'
     )
-    other = write(files[0].parent / 'other.csv', dict(z=(1, 2)))
-    assert 'share no image' in refuse(capsys, *files, '--seeds-a', other)
+    other = write(two_runs[0].parent / 'other.csv', dict(z=(1, 2)))
+    assert 'share no image' in refuse(capsys, *two_runs, '--seeds-a', other)

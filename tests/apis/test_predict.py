@@ -1,4 +1,4 @@
-"""Predictions against mmseg's own, on real architectures with random weights."""
+"""Folders of images: files, tables, what is repeated, replaced and refused."""
 
 import csv
 import json
@@ -11,227 +11,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmseg.apis import MMSegInferencer
-from mmseg.registry import MODELS
 from PIL import Image
-from small_models import CONFIG, PLAIN, build, make_data
+from small_models import CONFIG, PICTURES, make_data, picture, write_pictures
 
-from condseg_mmseg.apis import _predictor
 from condseg_mmseg.apis.evaluate_checkpoint import evaluate_checkpoint
 from condseg_mmseg.apis.evaluate_folder import evaluate_folder
 from condseg_mmseg.apis.predict import Outputs, load_predictor, predict, predict_files
-from condseg_mmseg.evaluation.uncertainty import uncertainty
 from condseg_mmseg.utils.errors import UserError
 from condseg_mmseg.visualization.prediction_files import read_labels, read_map
-
-SEVERAL = PLAIN.replace('num_classes=2, out_channels=1, threshold=0.5', 'num_classes=5').replace(
-    'use_sigmoid=True', 'use_sigmoid=False'
-)
-ODD = ((61, 83), (97, 53), (131, 131))
-
-
-def picture(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
-    small = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def write_pictures(folder: Path, shapes=ODD) -> Path:
-    (folder / 'sub').mkdir(parents=True)
-    for i, shape in enumerate(shapes):
-        cv2.imwrite(str(folder / ('sub' if i % 2 else '.') / f'p{i}.png'), picture(shape, i))
-    return folder
-
-
-def config_of(kind: str, folder: Path) -> Path:
-    """ConDSeg; one channel without SID; five classes."""
-    if kind == 'condseg':
-        return CONFIG
-    path = folder / f'{kind}.py'
-    path.write_text(PLAIN if kind == 'plain' else SEVERAL)
-    return path
-
-
-@pytest.fixture(scope='module', params=['condseg', 'plain', 'several'])
-def any_model(request, tmp_path_factory):
-    """Config and checkpoint of a model."""
-    folder = tmp_path_factory.mktemp(request.param)
-    config = config_of(request.param, folder)
-    build(config, folder / 'model.pth')
-    return config, folder / 'model.pth'
-
-
-@pytest.fixture(scope='module')
-def condseg(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('condseg')
-    build(CONFIG, folder / 'model.pth')
-    other = torch.load(folder / 'model.pth')
-    for name, value in other['state_dict'].items():
-        if value.is_floating_point():
-            other['state_dict'][name] = value * 1.01
-    torch.save(other, folder / 'other.pth')
-    return folder
-
-
-@pytest.fixture(scope='module')
-def predictor(condseg):
-    return load_predictor(config=CONFIG, checkpoint=condseg / 'model.pth', device='cpu')
 
 
 def rows(out: Path) -> dict[str, dict]:
     with (out / 'predictions.csv').open(newline='') as file:
         return {row['name']: row for row in csv.DictReader(file)}
-
-
-def test_equals_the_inferencer(any_model, tmp_path):
-    config, checkpoint = any_model
-    folder = write_pictures(tmp_path / 'in')
-    inferencer = MMSegInferencer(str(config), str(checkpoint), device='cpu', show_progress=False)
-    predictor = load_predictor(config=config, checkpoint=checkpoint, device='cpu')
-    predict_files(folder, tmp_path / 'out', predictor, workers=0, batch_size=2)
-    labels = set()
-    for path in sorted(folder.rglob('*.png')):
-        sample = inferencer(str(path), return_datasamples=True)
-        expected = sample.pred_sem_seg.data[0].numpy()
-        found = predict(predictor, path)
-        np.testing.assert_array_equal(found.mask, expected)
-        logits = sample.seg_logits.data
-        if len(logits) == 1:  # mmseg stores probabilities
-            np.testing.assert_array_equal(found.probability, logits[0].numpy())
-        else:
-            np.testing.assert_array_equal(found.probability, logits.softmax(0).amax(0).numpy())
-        assert predict(predictor, cv2.imread(str(path))).mask.tolist() == found.mask.tolist()
-        mask = tmp_path / 'out' / 'masks' / path.relative_to(folder)
-        np.testing.assert_array_equal(read_labels(mask, len(logits) == 1), expected)
-        labels |= set(np.unique(expected))
-    assert len(labels) > 1
-
-
-@pytest.mark.parametrize('kind', ['plain', 'several'])
-def test_strips_change_nothing(kind, tmp_path, monkeypatch):
-    config = config_of(kind, tmp_path)
-    build(config, tmp_path / 'model.pth')
-    predictor = load_predictor(
-        config=config, checkpoint=tmp_path / 'model.pth', device='cpu', uncertainty='entropy'
-    )
-    whole = predict(predictor, picture((301, 203)))
-    monkeypatch.setattr(_predictor, 'AT_ONCE', 7 * predictor.channels * 203)
-    strips = predict(predictor, picture((301, 203)))
-    assert len(list(_predictor._strips((301, 203), predictor.channels))) == 43
-    for key in ('probability', 'uncertainty'):
-        np.testing.assert_allclose(getattr(strips, key), getattr(whole, key), atol=2e-5)
-    assert (strips.mask != whole.mask).mean() < 1e-4
-
-
-def test_checkpoints_are_averaged(condseg, predictor):
-    files = [condseg / 'model.pth', condseg / 'other.pth']
-    both = load_predictor(config=CONFIG, checkpoint=files, device='cpu')
-    image = picture((61, 83))
-    second = load_predictor(config=CONFIG, checkpoint=files[1], device='cpu')
-    one, two = (predict(model, image).probability for model in (predictor, second))
-    assert abs(one - two).max() > 1e-4
-    mean = predict(both, image)
-    np.testing.assert_allclose(mean.probability, (one + two) / 2, atol=1e-7)
-    np.testing.assert_array_equal(mean.mask, mean.probability > 0.5)
-
-
-@pytest.mark.parametrize('kind', ['condseg', 'several'])
-def test_tta_is_that_of_mmseg(kind, tmp_path):
-    config = config_of(kind, tmp_path)
-    model = build(config, tmp_path / 'model.pth')
-    cfg = Config.fromfile(config)
-    predictor = load_predictor(
-        config=config, checkpoint=tmp_path / 'model.pth', device='cpu', tta=True
-    )
-    image = picture((61, 83))
-    cv2.imwrite(str(tmp_path / 'x.png'), image)
-    tta = MODELS.build(dict(cfg.tta_model, module=model)).eval()
-    data = Compose(cfg.tta_pipeline)(dict(img_path=str(tmp_path / 'x.png')))
-    with torch.no_grad():
-        expected = tta.test_step(pseudo_collate([data]))[0]
-    found = predict(predictor, image)
-    np.testing.assert_array_equal(found.mask, expected.pred_sem_seg.data[0].numpy())
-    plain = load_predictor(config=config, checkpoint=tmp_path / 'model.pth', device='cpu')
-    assert abs(predict(plain, image).probability - found.probability).max() > 1e-4
-
-
-def test_a_window_slides_over_the_image_at_its_own_size(condseg, predictor):
-    sliding = load_predictor(
-        config=CONFIG, checkpoint=condseg / 'model.pth', device='cpu', slide=(64, 48)
-    )
-    image = picture((61, 83))
-    view = sliding.read(image)[0]
-    assert view.inputs.shape == (3, 61, 83)
-    model = predictor.model
-    with torch.no_grad():
-        inputs = sliding.batch(model, [view])['inputs']
-        parts = [model.inference(inputs[..., a:b], [view.meta | dict(
-            img_shape=torch.Size((61, 64)))]) for a, b in ((0, 64), (19, 83))]  # fmt: skip
-    total, count = torch.zeros(61, 83), torch.zeros(61, 83)
-    for logits, (a, b) in zip(parts, ((0, 64), (19, 83)), strict=True):
-        total[:, a:b] += logits[0, 0]
-        count[:, a:b] += 1
-    expected = (total / count).sigmoid().numpy()
-    np.testing.assert_allclose(predict(sliding, image).probability, expected, atol=1e-6)
-
-
-def test_rgb_and_wrong_arrays(predictor):
-    image = picture((61, 83))
-    bgr = predict(predictor, image)
-    rgb = predict(predictor, image[..., ::-1], channel_order='rgb')
-    np.testing.assert_array_equal(bgr.probability, rgb.probability)
-    assert abs(predict(predictor, image[..., ::-1]).probability - bgr.probability).max() > 0
-    for wrong in (image[..., 0], image.astype(float), image[:0]):
-        with pytest.raises(UserError, match=r'uint8 of shape \(H, W, 3\)'):
-            predict(predictor, wrong)
-    with pytest.raises(UserError, match='bgr'):
-        predict(predictor, image, channel_order='grb')
-    assert predict(predictor.model, image).mask.tolist() == bgr.mask.tolist()
-
-
-def test_uncertainty(condseg, predictor):
-    image = picture((61, 83))
-    checkpoint = condseg / 'model.pth'
-    p = torch.from_numpy(predict(predictor, image).probability)[None]
-    options = dict(config=CONFIG, checkpoint=checkpoint, device='cpu')
-    entropy = predict(load_predictor(**options, uncertainty='entropy'), image).uncertainty
-    np.testing.assert_allclose(entropy, uncertainty('entropy', p).numpy(), atol=1e-6)
-    sid = predict(load_predictor(**options, uncertainty='sid'), image).uncertainty
-    assert sid.shape == (61, 83)
-    assert 0 <= sid.min() < sid.max() <= 1
-    with pytest.raises(UserError, match='does not work with --tta or --slide'):
-        load_predictor(**options, uncertainty='sid', tta=True)
-
-
-def test_training_only_weights_may_be_absent(condseg, tmp_path):
-    state = torch.load(condseg / 'model.pth')['state_dict']
-    kept = {k: v for k, v in state.items() if not k.startswith('auxiliary_head.')}
-    torch.save(kept, tmp_path / 'kept.pth')
-    options = dict(config=CONFIG, checkpoint=tmp_path / 'kept.pth', device='cpu')
-    assert predict(load_predictor(**options), picture((61, 83))).mask.shape == (61, 83)
-    with pytest.raises(UserError, match='does not fit'):  # SID's maps are of that head
-        load_predictor(**options, uncertainty='sid')
-    kept.pop(next(k for k in kept if k.startswith('decode_head.')))
-    torch.save(kept, tmp_path / 'kept.pth')
-    with pytest.raises(UserError, match='does not fit'):
-        load_predictor(**options)
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(config=CONFIG), '--config with --checkpoint'),
-        (dict(model='x', config=CONFIG, checkpoint='y'), '--config with --checkpoint'),
-        (dict(checkpoint='y'), '--config with --checkpoint'),
-        (dict(cfg_options=dict(a=1)), '--cfg-options needs --config'),
-        (dict(config=CONFIG, checkpoint='absent.pth'), 'absent.pth'),
-    ],
-)
-def test_wrong_models(options, message):
-    with pytest.raises(UserError, match=message):
-        load_predictor(**options, device='cpu')
 
 
 def test_folder(predictor, tmp_path):
@@ -252,7 +45,7 @@ def test_folder(predictor, tmp_path):
     assert list(table) == ['bad', 'cut', 'p0', 'p2', 'sub/p1']
     assert table['cut']['status'] == 'error'
     assert 'truncated' in table['cut']['error']
-    for name, shape in (('p0', ODD[0]), ('sub/p1', ODD[1]), ('p2', ODD[2])):
+    for name, shape in (('p0', PICTURES[0]), ('sub/p1', PICTURES[1]), ('p2', PICTURES[2])):
         found = predict(predictor, folder / f'{name}.png')
         with Image.open(out / 'masks' / f'{name}.png') as mask:
             assert mask.mode == 'L'
@@ -315,7 +108,7 @@ def test_second_run_repeats_only_what_is_not_whole(predictor, tmp_path):
         (out / 'masks' / 'p0.png').write_bytes(damage)  # a power cut, as masks are not synced
         report = predict_files(folder, out, predictor, workers=0)
         assert (report['predicted'], report['kept']) == (1, 2)
-        assert read_labels(out / 'masks' / 'p0.png', True).shape == ODD[0]
+        assert read_labels(out / 'masks' / 'p0.png', True).shape == PICTURES[0]
 
     (folder / 'p2.png').write_text('spoilt')
     report = predict_files(folder, out, predictor, workers=0)
@@ -432,26 +225,6 @@ def test_exif_orientation(predictor, tmp_path, orientation):
     assert cv2.imread(str(tmp_path / 'out' / 'overlays' / 'x.png')).shape == turned.shape
 
 
-def test_batches_hold_images_of_one_size(predictor):
-    class Item:
-        def __init__(self, *shape):
-            self.views = [type('View', (), dict(inputs=np.zeros(shape)))]
-
-    items = [Item(3, 8, 8), Item(3, 8, 8), Item(3, 8, 8), Item(3, 8, 9), Item(3, 8, 8)]
-    assert [len(batch) for batch in predictor.batches(items, 2)] == [2, 1, 1, 1]
-    assert [len(batch) for batch in predictor.batches(items)] == [3, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ('side', 'batches'), [(512, [8, 2]), (513, [7, 3]), (1024, [2, 2, 2, 2, 2]), (4096, [1] * 10)]
-)
-def test_a_batch_is_small_where_images_are_large(predictor, side, batches):
-    class Item:
-        views = [type('View', (), dict(inputs=np.empty((3, side, side), np.uint8)))]
-
-    assert [len(batch) for batch in predictor.batches([Item()] * 10)] == batches
-
-
 def test_evaluate_scores_the_folder_as_mmseg_tests(condseg, predictor, tmp_path):
     data = make_data(tmp_path / 'data')
     names = (data / 'test.txt').read_text().split()
@@ -482,7 +255,7 @@ def test_evaluate_scores_the_folder_as_mmseg_tests(condseg, predictor, tmp_path)
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on(condseg, predictor, tmp_path):
-    folder, out = write_pictures(tmp_path / 'in', ODD * 40), tmp_path / 'out'
+    folder, out = write_pictures(tmp_path / 'in', PICTURES * 40), tmp_path / 'out'
     command = ['predict', folder, '--out', out, '--config', CONFIG, '--checkpoint']
     process = subprocess.Popen(
         [sys.executable, '-m', 'condseg_mmseg', *command, condseg / 'model.pth'],

@@ -1,6 +1,6 @@
 """The command itself: version, wrong use, exit status."""
 
-import subprocess
+import runpy
 import sys
 
 import pytest
@@ -40,9 +40,8 @@ def test_a_user_error_is_one_line_and_a_defect_is_a_traceback(monkeypatch, capsy
         fail(ValueError('a defect'))
 
 
-def test_the_package_is_the_command(tmp_path):
-    done = subprocess.run(
-        [sys.executable, '-m', 'condseg_mmseg', '--version'],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, f'condseg-mmseg {__version__}\n'), done.stderr
+def test_the_package_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['condseg_mmseg', '--version'])
+    with pytest.raises(SystemExit, match=r'^0$'):
+        runpy.run_module('condseg_mmseg', run_name='__main__', alter_sys=True)
+    assert capsys.readouterr().out == f'condseg-mmseg {__version__}\n'

@@ -3,65 +3,26 @@
 import pytest
 import safetensors.torch
 import torch
-from helpers import ROOT
-from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from models.demo_steps import DEMO, STAGE_1, assert_same, build, relative_error, step, total
 from torch.nn.utils import prune
 
 from condseg_mmseg.models.layers import recompute
 from condseg_mmseg.models.layers.rewrites import rewrites
 
-DEMO = ROOT / 'configs' / 'condseg' / 'condseg_r18_1xb8-4e_demo-96x96.py'
-STAGE_1 = DEMO.with_name('condseg-stage1_r18_1xb8-3e_demo-96x96.py')
 CHECKPOINTED = {'neck': {'with_cp': True}, 'decode_head': {'with_cp': True}}
 
 
-def build(config=DEMO, **parts):
-    """The demo's network, always with the same weights; ``parts`` changes its config."""
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict({'model': parts})
-    torch.manual_seed(0)
-    return MODELS.build(cfg.model)
-
-
-@pytest.fixture
-def batch():
+def make_batch():
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(2, 3, 64, 80, generator=generator)
     masks = torch.rand(2, 1, 64, 80, generator=generator) > 0.7
     return images, [SegDataSample(gt_sem_seg=PixelData(data=m.long())) for m in masks]
 
 
-def total(losses):
-    return sum(value for name, value in losses.items() if 'loss' in name)
-
-
-def step(model, batch):
-    """Total loss, gradients and statistics after a step, and the bytes it kept for backward."""
-    kept = {}
-
-    def keep(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        loss = total(model(*batch, mode='loss'))
-    size = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    loss.backward()
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    return loss.detach(), gradients, dict(model.named_buffers()), size
-
-
-def assert_same(actual, expected, relative):
-    """Each tensor within ``relative`` of its norm, or of the mean norm where it is smaller."""
-    assert actual.keys() == expected.keys()
-    norms = {name: x.double().norm() for name, x in expected.items()}
-    floor = sum(norms.values()) / len(norms)
-    for name, x in expected.items():
-        error = (actual[name].double() - x.double()).norm() / max(norms[name], floor)
-        assert error <= relative, f'{name}: {error:.2g}'
+batch = pytest.fixture(make_batch, name='batch')
 
 
 @pytest.mark.parametrize('momentum', [0.1, None])
@@ -116,17 +77,37 @@ def test_only_with_cp_runs_a_layer_again_in_the_backward_pass(batch, parts):
     assert bool(again) == bool(parts)
 
 
-@pytest.mark.parametrize(
-    'target', ['decode_head.fuse', 'decode_head.small.merge', 'decode_head.refine.0',
-               'neck.enhance.3.fuse', 'neck.enhance.0.branches.0.1', 'decode_head.small.gates.0']
+TARGETS = (
+    'decode_head.fuse', 'decode_head.small.merge', 'decode_head.refine.0',
+    'neck.enhance.3.fuse', 'neck.enhance.0.branches.0.1', 'decode_head.small.gates.0',
 )  # fmt: skip
-def test_a_hook_of_grad_cam_sees_one_map_and_its_gradient(batch, target):
-    model, seen = build().eval(), []
-    module = model.get_submodule(target)
-    module.register_forward_hook(lambda m, args, out: out.retain_grad() or seen.append(out))
-    model(batch[0]).sum().backward()
-    assert len(seen) == 1
-    assert seen[0].grad.abs().sum() > 0
+
+
+def maps_and_gradients(batch, *targets):
+    """What hooks see, in float64."""
+    model, seen = build().eval().double(), {name: [] for name in targets}
+    for name in seen:
+
+        def see(m, args, out, name=name):
+            out.retain_grad()
+            seen[name].append(out)
+
+        model.get_submodule(name).register_forward_hook(see)
+    model(batch[0].double()).sum().backward()
+    return seen
+
+
+@pytest.fixture(scope='module')
+def without_rewrites():
+    with DefaultScope.overwrite_default_scope('mmseg'), rewrites(False):
+        return maps_and_gradients(make_batch(), *TARGETS)
+
+
+@pytest.mark.parametrize('target', TARGETS)
+def test_a_hook_of_grad_cam_sees_one_map_and_its_gradient(batch, without_rewrites, target):
+    (found,), (expected,) = maps_and_gradients(batch, target)[target], without_rewrites[target]
+    assert relative_error(found, expected) < 1e-12
+    assert relative_error(found.grad, expected.grad) < 1e-9
 
 
 @pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
@@ -275,7 +256,7 @@ def test_compiled_prediction_has_no_graph_break_and_the_same_logits(batch, backe
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
-@pytest.mark.slow  # with Inductor it is minutes: benchmark.py train --compile runs that
+@pytest.mark.slow  # minutes with Inductor: benchmark.py train --compile runs that
 @pytest.mark.parametrize('parts', [{}, CHECKPOINTED], ids=['plain', 'with_cp'])
 def test_compiled_training_has_no_graph_break_and_the_same_gradients(batch, parts):
     loss, gradients, statistics, _ = step(build(), batch)
@@ -286,15 +267,33 @@ def test_compiled_training_has_no_graph_break_and_the_same_gradients(batch, part
     assert_same(actual_statistics, statistics, 1e-4)
 
 
-def test_autocast_keeps_maps_and_gradients_near_float32(batch):
+def test_autocast_keeps_maps_near_float32(batch):
+    """Measured: 7e-3 to 1.2e-2 for the maps, 2e-2 for the logits; bfloat16 has 8 bits, 4e-3."""
+    model = build().eval()
+    with torch.no_grad():
+        expected = model.extract_feat(batch[0])
+        expected = [*expected, model.decode_head(expected)]
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            actual = model.extract_feat(batch[0])
+            actual = [*actual, model.decode_head(actual)]
+    for low, x, bound in zip(actual, expected, (4e-2, 4e-2, 4e-2, 4e-2, 6e-2), strict=True):
+        assert 0 < relative_error(low, x) < bound
+
+
+def test_autocast_keeps_loss_and_gradients_near_float32(batch):
+    """BatchNorm over 40 values amplifies rounding from layer to layer on the way back.
+
+    Measured: 2e-4 for the loss; 0.09 and 0.13 for the heads, 0.43 to 0.74 for what is before them,
+    where a gradient of zeros is wrong by 1.
+    """
     loss, gradients, _, _ = step(build(), batch)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         low, low_gradients, _, _ = step(build(), batch)
-    assert low.item() == pytest.approx(loss.item(), rel=2e-2)
+    assert low.item() == pytest.approx(loss.item(), rel=1e-3)
     assert low_gradients.keys() == gradients.keys()
-    for part in ('backbone', 'cdfa', 'attn_fg', 'attn_bg', 'decode_head', 'auxiliary_head'):
+    for part in ('decode_head', 'auxiliary_head', 'sid', 'cdfa', 'enhance', 'backbone'):
         flat = [
             torch.cat([g.flatten() for name, g in x.items() if part in name])
             for x in (low_gradients, gradients)
         ]
-        assert torch.cosine_similarity(*flat, dim=0) > 0.5, part
+        assert relative_error(*flat) < (0.35 if 'head' in part else 0.9), part

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_bfloat16_autocast_trains_on_the_cpu(trained):
     )  # fmt: skip
     full, low = (next(r for r in log(w) if 'loss' in r) for w in (trained[2].parent / 'work', work))
     assert low['loss'] != full['loss']
-    assert low['loss'] == pytest.approx(full['loss'], rel=0.2)
+    assert low['loss'] == pytest.approx(full['loss'], rel=1e-3)  # measured: 2e-4
 
 
 def checkpoint(work):
@@ -108,9 +109,12 @@ def test_test_script_scores_writes_csv_and_draws(trained):
         '--show-dir', folder / 'shown',
         *options(data, f'test_evaluator.0.csv_path={scores}'),
     )  # fmt: skip
-    assert 'image/mDice' in out
     with scores.open() as file:
-        assert len(list(csv.DictReader(file))) == 4
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    mean = sum(float(row['dice']) for row in rows) / 4
+    printed = float(re.search(r'image/mDice: ([\d.]+)', out)[1])
+    assert printed == pytest.approx(mean, abs=1e-3)
     assert len(list((folder / 'shown').rglob('*.png'))) == 4
 
 

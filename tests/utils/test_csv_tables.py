@@ -14,13 +14,19 @@ def test_tables_with_any_line_end(end):
     assert read_group_table(data, 't.csv', ('patient', 'name')) == {'3': 'a,1', '4': 'b'}
 
 
+@pytest.mark.parametrize('head', [b'id,id', b'ID,id,notes', b'a,b,'])
+def test_the_first_two_columns_whatever_their_names(head):
+    data = head + b'\na,p1,\nb,p2\n'
+    assert read_group_table(data, 't.csv') == {'a': 'p1', 'b': 'p2'}
+
+
 @pytest.mark.parametrize(
     ('data', 'text'),
     [
         (b'', 'got nothing'),
         (b'name\na\n', 'a first line with the columns name,group'),
-        (b'name,group\na\n', 'the row a does not have a cell for each of the columns name,group'),
-        (b'name,group\na,b.png,1\n', 'the row a,b.png,1 does not have a cell for each'),
+        (b'name,group\na\n', 'the row a does not fit the columns name,group, of which'),
+        (b'name,group\na,b.png,1\n', 'the row a,b.png,1 does not fit the columns name,group'),
         (b'name,group\na,1\na,2\n', 'a is in the groups 1 and 2'),
         (b'name,group\n\xff,1\n', 'no table of comma-separated values'),
     ],

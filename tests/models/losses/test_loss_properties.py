@@ -1,5 +1,7 @@
 """Properties of the losses over generated logits and labels."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -43,10 +45,16 @@ def test_losses_are_bounded_and_their_gradients_finite(case):
 def test_a_perfect_prediction_costs_nothing_and_less_than_any_other(case):
     logits, label = case
     target, valid = binary_target(label)
-    perfect = 60 * (2 * target - 1).to(logits).reshape(logits.shape)
-    assert float(bce_dice(perfect, target, valid)) == pytest.approx(0, abs=1e-9)
-    assert float(bce_dice(logits, target, valid)) >= 0
-    assert float(bce_dice(-perfect, target, valid)) > float(bce_dice(perfect, target, valid))
+    perfect = 1000 * (2 * target - 1).to(logits).reshape(logits.shape)
+    assert float(bce_dice(perfect, target, valid)) == 0
+    # a pixel on the wrong side costs log 2 or more, an inverted one its logit
+    wrong = valid * ((logits > 0) != (target == 1))
+    least = math.log(2) * float(wrong.sum() / valid.sum())
+    assert float(bce_dice(logits, target, valid)) >= least
+    assert float(bce_dice(logits, target, valid)) > 0
+    inverted = bce_dice(-perfect, target, valid)
+    smooth = (1 + 0) / (1 + float(valid.sum()))  # p is 1 where the target is 0: no overlap
+    assert float(inverted) == pytest.approx(1000 + 1 - smooth, rel=1e-9)
 
 
 @few
