@@ -76,8 +76,8 @@ def _transform(cfg):
 
 def _input(made):
     yield 'mean, std', [[round(v.item(), 3) for v in x.flatten()] for x in (made.mean, made.std)]
-    # upstream's name has no underscore
-    yield 'BGR to RGB', getattr(made, '_channel_conversion', None) or made.channel_conversion
+    upstream = getattr(made, 'channel_conversion', None)  # the forks' name has an underscore
+    yield 'BGR to RGB', getattr(made, '_channel_conversion', upstream)
     yield 'size, padding', (made.size, made.pad_val, made.seg_pad_val)
     if hasattr(made, 'strong_view'):
         yield 'strong view', [str(step) for step in made.strong_view.steps]

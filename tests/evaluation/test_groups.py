@@ -35,7 +35,7 @@ def test_folder_ending_and_blanks_do_not_count(tmp_path: Path) -> None:
         ('n,g\na,1\n', 'no group for 1 images: b.png'),
         ('n,g\na,1\na,2\nb,1\n', 'a is in the groups 1 and 2'),
         ('n,g\nx/a.jpg,1\ny/a.png,2\n', 'a is in the groups 1 and 2'),
-        ('n,g\na,1\nb\n', 'the row b does not have a cell'),
+        ('n,g\na,1\nb\n', 'the row b does not fit the columns'),
     ],
 )
 def test_a_table_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> None:

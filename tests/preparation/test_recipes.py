@@ -268,6 +268,6 @@ def test_cvc_clinicdb_with_another_table_of_sequences(tmp_path, run, refused):
     assert sorted(lists.values()) == [['1', '204'], ['205', '408'], ['409', '612']]
 
     table.write_text('frame,sequence\n1,1\n2,\n')
-    assert 'the row 2, does not have a cell' in refused(*args, *third)
+    assert 'the row 2, does not fit the columns' in refused(*args, *third)
     table.write_text('image,video\n1,1\n')
     assert 'a first line with the columns frame,sequence' in refused(*args, *third)
