@@ -48,7 +48,7 @@ BATCH = 8
 """Images of a batch whose size is not given, fewer where it would exceed :data:`BATCH_VALUES`."""
 
 BATCH_VALUES = BATCH * 3 * 512 * 512
-"""Values of the inputs of such a batch: eight images of 512 x 512."""
+"""Values of the inputs, or of the logits, of such a batch: eight RGB images of 512 x 512."""
 
 
 class Predictor:

@@ -144,7 +144,7 @@ def predict_files(
         predictor: Default None: the shipped weights.
         outputs: What else to write. Default None: nothing.
         batch_size: Images of one size, after the pipeline, that are predicted at once. Default
-            None: 8, fewer of images beyond 512 x 512.
+            None: 8, fewer of images beyond 512 x 512 or with more than three classes.
         workers: Processes that read ahead. Default 2.
         force: Replace predictions of other settings, and files that are no predictions. Default
             False.

@@ -49,7 +49,7 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add('--device', help='such as cuda:0 (default: a GPU where there is one, else cpu)')
     add('--batch-size', type=int, metavar='N',
-        help='images at once (default: 8, fewer of large ones)')  # fmt: skip
+        help='images at once (default: 8, fewer of large images or many classes)')  # fmt: skip
     add('--workers', type=int, default=2, metavar='N',
         help='processes that read images (default: 2)')  # fmt: skip
     add('--tta', action='store_true', help="average over the views of the config's tta_pipeline")
